@@ -1,0 +1,52 @@
+# dpipe: PGXS build. `make help` lists the targets.
+
+EXTENSION = dpipe
+EXTVERSION = 0.1
+MODULE_big = dpipe
+
+# A folder of src/ is a part; every .c file in it belongs to the library.
+PARTS = base catalog connect relation worker load kafka jinja project model run observe
+OBJS = src/dpipe.o $(patsubst %.c,%.o,$(sort $(wildcard $(PARTS:%=src/%/*.c))))
+
+# The install script is put together from the parts' SQL in this order.
+SQL_PARTS = $(wildcard \
+	src/catalog/catalog.sql \
+	src/connect/connect.sql \
+	src/worker/worker.sql \
+	src/load/load.sql \
+	src/kafka/kafka.sql \
+	src/catalog/views.sql \
+	src/project/project.sql \
+	src/model/model.sql \
+	src/run/run.sql)
+
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --load-extension=dpipe
+
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
+SHLIB_LINK = -lrdkafka -lm
+
+# `make DPIPE_DEVEL=1`: our assertions on, warnings are errors, fault
+# injection points compiled in. CI and `make check` build this way.
+ifdef DPIPE_DEVEL
+PG_CPPFLAGS += -DUSE_ASSERT_CHECKING -DDPIPE_FAULT_POINTS
+PG_CFLAGS += -Werror
+endif
+PG_CPPFLAGS += $(DPIPE_CPPFLAGS)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# One library, many small files: a changed header rebuilds everything.
+$(OBJS): $(wildcard src/*/*.h src/*.h)
+
+$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile
+	@{ echo '\echo Use "CREATE EXTENSION dpipe" to load this file. \quit'; cat $(SQL_PARTS); } > $@
+
+include test/check.mk

@@ -1,0 +1,49 @@
+/*
+ * compat.h
+ *		The one place that knows what differs between PostgreSQL 15 and 18.
+ *
+ * Every shim names the upstream commit or release that made it necessary and
+ * carries the prefix dpipe_, so that it cannot clash with a symbol that a
+ * later minor release exports.
+ */
+#ifndef DPIPE_COMPAT_H
+#define DPIPE_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "dpipe supports PostgreSQL 15 to 18"
+#endif
+
+#include "utils/wait_event.h"
+
+/*
+ * Custom wait events exist since 17 (commit c9af054653); before that all of
+ * an extension's waits are shown as "Extension".
+ */
+#if PG_VERSION_NUM >= 170000
+#define dpipe_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define dpipe_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/*
+ * WaitEventSets belong to a resource owner, not a memory context, since 17
+ * (commit 50c67c2019). NULL means: lives until freed.
+ */
+#if PG_VERSION_NUM >= 170000
+#define dpipe_create_wait_event_set(cxt, n) CreateWaitEventSet(NULL, (n))
+#else
+#define dpipe_create_wait_event_set(cxt, n) CreateWaitEventSet((cxt), (n))
+#endif
+
+/* A worker may log in as a NOLOGIN role since 17 (commit e7689190b3). */
+#if PG_VERSION_NUM >= 170000
+#define DPIPE_BYPASS_ROLELOGINCHECK BGWORKER_BYPASS_ROLELOGINCHECK
+#define DPIPE_CAN_BYPASS_LOGIN true
+#else
+#define DPIPE_BYPASS_ROLELOGINCHECK 0
+#define DPIPE_CAN_BYPASS_LOGIN false
+#endif
+
+#endif							/* DPIPE_COMPAT_H */

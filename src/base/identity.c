@@ -1,0 +1,163 @@
+/*
+ * identity.c
+ *		Under whose name a piece of work runs.
+ *
+ * Three rules decide who runs a statement of the user's (a load into the
+ * user's table, a model, a check):
+ *
+ * (a) The current user is the owner, or the owner could SET ROLE to the
+ *	   current user anyway: nothing the owner writes can gain anything, so the
+ *	   statements run without restrictions (temporary tables, SET ROLE,
+ *	   deferred triggers all work). In the second case the user is switched.
+ * (b) Any other caller: the owner's identity with
+ *	   SECURITY_RESTRICTED_OPERATION, and constraints made immediate first.
+ *	   SECURITY_LOCAL_USERID_CHANGE alone would not do: the owner's deferred
+ *	   triggers would fire at commit with the caller's rights.
+ * (c) A worker connects as the owner, and is then a case of (a).
+ *
+ * dpipe's own catalogs are touched as the extension's owner. No user-defined
+ * trigger, default, operator or index expression can sit on them, and
+ * search_path is pinned, so nothing of a user's can run there.
+ *
+ * No function here needs an undo on error: (sub)transaction abort restores
+ * the user and the GUC nest level.
+ */
+#include "base/compat.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+
+#include "base/identity.h"
+
+#define INTERNAL_SEARCH_PATH "pg_catalog, pg_temp"
+
+Oid
+dpipe_extension_oid(bool missing_ok)
+{
+	Oid			extoid = get_extension_oid("dpipe", true);
+
+	if (!OidIsValid(extoid) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"dpipe\" is not installed in this database"),
+				 errhint("Run CREATE EXTENSION dpipe.")));
+	return extoid;
+}
+
+Oid
+dpipe_extension_owner(void)
+{
+	Oid			extoid = dpipe_extension_oid(false);
+	Oid			owner = InvalidOid;
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tup;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(extoid));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tup = systable_getnext(scan);
+	if (HeapTupleIsValid(tup))
+		owner = ((Form_pg_extension) GETSTRUCT(tup))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	if (!OidIsValid(owner))
+		elog(ERROR, "extension dpipe vanished while it was looked up");
+	return owner;
+}
+
+static void
+save_identity(DpipeIdentity *id)
+{
+	GetUserIdAndSecContext(&id->save_userid, &id->save_sec_context);
+	id->guc_level = NewGUCNestLevel();
+}
+
+static void
+set_search_path(const char *path)
+{
+	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+dpipe_identity_internal(DpipeIdentity *id)
+{
+	Oid			owner = dpipe_extension_owner();
+
+	save_identity(id);
+	SetUserIdAndSecContext(owner, id->save_sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	set_search_path(INTERNAL_SEARCH_PATH);
+}
+
+/*
+ * Could "owner" become "caller" with SET ROLE? Then switching to the owner
+ * needs no restriction (the reasoning of logical replication's
+ * SwitchToUntrustedUser).
+ */
+static bool
+owner_can_become(Oid owner, Oid caller)
+{
+#if PG_VERSION_NUM >= 160000
+	/* Membership lost its implied SET right in 16 (commit 3d14e171e9). */
+	return member_can_set_role(owner, caller);
+#else
+	return is_member_of_role(owner, caller);
+#endif
+}
+
+void
+dpipe_identity_owner(DpipeIdentity *id, Oid owner, const char *search_path)
+{
+	save_identity(id);
+
+	if (id->save_userid == owner)
+		 /* rule (a): nothing to switch */ ;
+	else if (owner_can_become(owner, id->save_userid))
+		SetUserIdAndSecContext(owner, id->save_sec_context);
+	else
+	{
+		ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
+
+		/*
+		 * Before the owner's statements run: a deferred trigger that they
+		 * queue would fire at commit, under the caller's name.
+		 */
+		stmt->constraints = NIL;
+		stmt->deferred = false;
+		AfterTriggerSetState(stmt);
+		SetUserIdAndSecContext(owner, id->save_sec_context |
+							   SECURITY_RESTRICTED_OPERATION);
+	}
+	if (search_path != NULL)
+		set_search_path(search_path);
+}
+
+void
+dpipe_identity_restore(DpipeIdentity *id)
+{
+	AtEOXact_GUC(false, id->guc_level);
+	SetUserIdAndSecContext(id->save_userid, id->save_sec_context);
+}
+
+bool
+dpipe_may_act_as(Oid owner)
+{
+	return has_privs_of_role(GetUserId(), owner);
+}

@@ -1,0 +1,34 @@
+/*
+ * identity.h
+ *		Under whose name a piece of work runs.
+ */
+#ifndef DPIPE_IDENTITY_H
+#define DPIPE_IDENTITY_H
+
+#include "postgres.h"
+
+typedef struct DpipeIdentity
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	int			guc_level;
+} DpipeIdentity;
+
+/* OIDs of the extension and of its owner; error when it is not installed. */
+extern Oid	dpipe_extension_oid(bool missing_ok);
+extern Oid	dpipe_extension_owner(void);
+
+/* For dpipe's own catalogs: extension owner, nothing of the user's runs. */
+extern void dpipe_identity_internal(DpipeIdentity *id);
+
+/* For the user's tables, models and checks: see the rules in identity.c. */
+extern void dpipe_identity_owner(DpipeIdentity *id, Oid owner,
+								 const char *search_path);
+
+/* Back to what was before. After an error the transaction abort does it. */
+extern void dpipe_identity_restore(DpipeIdentity *id);
+
+/* May the current user act as "owner" (is it, or is a member of it)? */
+extern bool dpipe_may_act_as(Oid owner);
+
+#endif							/* DPIPE_IDENTITY_H */

@@ -1,0 +1,3 @@
+#include "base/compat.h"
+#include "kafka/kafka.h"
+void dpipe_kafka_init(void) {}

@@ -1,0 +1,1 @@
+# Test and demo targets; see test/README.md.
