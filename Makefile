@@ -43,10 +43,13 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# No bitcode: none of our functions is worth inlining into expressions.
+override with_llvm = no
+
 # One library, many small files: a changed header rebuilds everything.
 $(OBJS): $(wildcard src/*/*.h src/*.h)
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile
-	@{ echo '\echo Use "CREATE EXTENSION dpipe" to load this file. \quit'; cat $(SQL_PARTS); } > $@
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION dpipe" to load this file. \quit'; cat $(SQL_PARTS); } > $@
 
 include test/check.mk
