@@ -106,12 +106,11 @@ extern DpipePosition *dpipe_position_get(const char *source, int slot);
  * The compare-and-set. True when the slot still stood at "expected" (epoch,
  * partitions and offsets), the source is enabled (unless "foreground") and
  * its definition is still of "source"'s version; then it stands at "next".
- * "load" may be NULL (no rows belong to the move); else its counts are added.
+ * Comes first in a batch's transaction: a twin fails before it does work.
  */
 extern bool dpipe_position_advance(const DpipeSource *source, int slot,
 								   const DpipePosition *expected,
-								   const DpipePosition *next,
-								   const DpipeLoad *load, bool foreground);
+								   const DpipePosition *next, bool foreground);
 
 /* Keep end offsets fresh while nothing can be loaded; no compare. */
 extern void dpipe_position_note_ends(const DpipeSource *source, int slot,
@@ -124,24 +123,24 @@ extern void dpipe_position_note_ends(const DpipeSource *source, int slot,
  */
 extern int64 dpipe_load_draw_id(void);
 
-/* The ledger row; positions are those that differ between the two. */
+/*
+ * The ledger row, and the load's counts into the slot's position row. The
+ * row's positions are those that differ between the two.
+ */
 extern void dpipe_load_record(const DpipeSource *source, int slot,
 							  const DpipeLoad *load,
 							  const DpipePosition *from,
 							  const DpipePosition *to);
 
-/*
- * Add a load's counts to the slot's position row. The loader calls it when
- * the rows are in: the compare-and-set came first and could not know them.
- */
-extern void dpipe_position_count(const DpipeSource *source, int slot,
-								 const DpipeLoad *load);
-
 extern void dpipe_gap_record(const DpipeSource *source, const char *topic,
 							 int32 partition, int64 from_offset,
 							 int64 to_offset, const char *action);
 
-/* Lasting states: "error", "finished", or a failure's text under "retrying". */
+/*
+ * Lasting states: "error", "finished", or a failure's text under "retrying";
+ * cleared means state '' with the last error kept. Setting one for a source
+ * that was dropped meanwhile does nothing.
+ */
 extern void dpipe_slot_state_set(const char *source, int slot,
 								 const char *state, const char *reason,
 								 const char *last_error);
