@@ -314,39 +314,70 @@ dpipe_position_get(const char *source, int slot)
 }
 
 /*
- * READ COMMITTED: a concurrent move makes this statement wait for the row
- * lock, evaluate the condition again and update nothing. Under a stricter
- * isolation level it fails with 40001, which is as safe.
+ * READ COMMITTED: when another transaction moves the row, this waits for it,
+ * evaluates the condition again and finds nothing. Under a stricter isolation
+ * level it fails with 40001, which is as safe.
  */
-static DpipeStatement position_update = {
-	"UPDATE dpipe.position p"
-	"   SET topic = $6, partition = $7, next_offset = $8, end_offset = $9,"
-	"       stop_offset = $10, last_timestamp = $11, print_offset = $12,"
-	"       print_timestamp = $13, print_crc = $14"
+static DpipeStatement position_compare = {
+	"SELECT 1 FROM dpipe.position p"
 	" WHERE p.source = $1 AND p.slot = $2 AND p.epoch = $3"
-	"   AND p.next_offset = $4 AND p.partition = $5 AND p.topic = $15"
+	"   AND p.next_offset = $4 AND p.partition = $5 AND p.topic = $6"
 	"   AND EXISTS (SELECT 1 FROM dpipe.source s WHERE s.name = $1"
-	"         AND s.version = $16 AND (s.enabled OR $17))",
-	17, {TEXTOID, INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID,
-		TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8ARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID}
+	"         AND s.version = $7 AND (s.enabled OR $8))"
+	"   FOR NO KEY UPDATE OF p",
+	8, {TEXTOID, INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID,
+	TEXTARRAYOID, INT8OID, BOOLOID}
 };
 
 bool
-dpipe_position_advance(const DpipeSource *source, int slot,
-					   const DpipePosition *expected,
-					   const DpipePosition *next, bool foreground)
+dpipe_position_compare(const DpipeSource *source, int slot,
+					   const DpipePosition *expected, bool foreground)
 {
 	DpipeSpi	spi;
-	int			n = next->npartitions;
-	uint64		done;
-	Datum		args[17] = {
+	int			n = expected->npartitions;
+	uint64		found;
+	Datum		args[8] = {
 		CStringGetTextDatum(source->name),
 		Int32GetDatum(slot),
 		Int64GetDatum(expected->epoch),
-		int8_array_datum(expected->next_offset, expected->npartitions),
-		int4_array_datum(expected->partition, expected->npartitions),
+		int8_array_datum(expected->next_offset, n),
+		int4_array_datum(expected->partition, n),
+		text_array_datum(expected->topic, n),
+		Int64GetDatum(source->version),
+		BoolGetDatum(foreground),
+	};
+
+	dpipe_spi_begin(&spi);
+	found = dpipe_spi_run(&position_compare, args, NULL, false, 0);
+	dpipe_spi_end(&spi);
+	return found == 1;
+}
+
+static DpipeStatement position_set = {
+	"UPDATE dpipe.position p"
+	"   SET topic = $3, partition = $4, next_offset = $5, end_offset = $6,"
+	"       stop_offset = $7, last_timestamp = $8, print_offset = $9,"
+	"       print_timestamp = $10, print_crc = $11, rows = p.rows + $12,"
+	"       dead_letters = p.dead_letters + $13, bytes = p.bytes + $14,"
+	"       last_load_id = COALESCE($15, p.last_load_id),"
+	"       last_load_at = CASE WHEN $15 IS NULL THEN p.last_load_at"
+	"                      ELSE pg_catalog.clock_timestamp() END"
+	" WHERE p.source = $1 AND p.slot = $2",
+	15, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
+		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+	INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID}
+};
+
+void
+dpipe_position_set(const DpipeSource *source, int slot,
+				   const DpipePosition *next, const DpipeLoad *load)
+{
+	DpipeSpi	spi;
+	int			n = next->npartitions;
+	bool		nulls[15] = {false};
+	Datum		args[15] = {
+		CStringGetTextDatum(source->name),
+		Int32GetDatum(slot),
 		text_array_datum(next->topic, n),
 		int4_array_datum(next->partition, n),
 		int8_array_datum(next->next_offset, n),
@@ -356,15 +387,18 @@ dpipe_position_advance(const DpipeSource *source, int slot,
 		int8_array_datum(next->print_offset, n),
 		int8_array_datum(next->print_timestamp, n),
 		int8_array_datum(next->print_crc, n),
-		text_array_datum(expected->topic, expected->npartitions),
-		Int64GetDatum(source->version),
-		BoolGetDatum(foreground),
+		Int64GetDatum(load ? load->rows : 0),
+		Int64GetDatum(load ? load->dead_letters : 0),
+		Int64GetDatum(load ? load->bytes : 0),
+		Int64GetDatum(load ? load->load_id : 0),
 	};
 
+	nulls[14] = (load == NULL);
 	dpipe_spi_begin(&spi);
-	done = dpipe_spi_run(&position_update, args, NULL, false, 0);
+	if (dpipe_spi_run(&position_set, args, nulls, false, 0) != 1)
+		elog(ERROR, "position of source \"%s\" slot %d vanished under its lock",
+			 source->name, slot);
 	dpipe_spi_end(&spi);
-	return done == 1;
 }
 
 static DpipeStatement ends_update = {
@@ -476,11 +510,6 @@ moved_positions(const DpipePosition *from, const DpipePosition *to)
 }
 
 static DpipeStatement ledger_insert = {
-	"WITH counted AS ("
-	"  UPDATE dpipe.position p SET rows = p.rows + $7,"
-	"         dead_letters = p.dead_letters + $8, bytes = p.bytes + $9,"
-	"         last_load_id = $1, last_load_at = pg_catalog.clock_timestamp()"
-	"   WHERE p.source = $2 AND p.slot = $3)"
 	"INSERT INTO dpipe.ledger (load_id, source, slot, owner, owner_oid,"
 	"       target, rows, dead_letters, bytes, positions, started_at,"
 	"       finished_at)"

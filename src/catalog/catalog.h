@@ -103,14 +103,19 @@ extern void dpipe_source_check_owner(const DpipeSource *source);
 extern DpipePosition *dpipe_position_get(const char *source, int slot);
 
 /*
- * The compare-and-set. True when the slot still stood at "expected" (epoch,
- * partitions and offsets), the source is enabled (unless "foreground") and
- * its definition is still of "source"'s version; then it stands at "next".
- * Comes first in a batch's transaction: a twin fails before it does work.
+ * The compare-and-set, in two halves of one transaction. The compare comes
+ * first, so that a twin of this worker fails before it does work; it locks the
+ * row and is true when the slot still stands at "expected" (epoch, partitions
+ * and offsets), the source is enabled (unless "foreground") and its definition
+ * is still of "source"'s version. The set comes when it is known how far the
+ * batch went; "load" (may be NULL) adds its counts.
  */
-extern bool dpipe_position_advance(const DpipeSource *source, int slot,
+extern bool dpipe_position_compare(const DpipeSource *source, int slot,
 								   const DpipePosition *expected,
-								   const DpipePosition *next, bool foreground);
+								   bool foreground);
+extern void dpipe_position_set(const DpipeSource *source, int slot,
+							   const DpipePosition *next,
+							   const DpipeLoad *load);
 
 /* Keep end offsets fresh while nothing can be loaded; no compare. */
 extern void dpipe_position_note_ends(const DpipeSource *source, int slot,
@@ -123,10 +128,7 @@ extern void dpipe_position_note_ends(const DpipeSource *source, int slot,
  */
 extern int64 dpipe_load_draw_id(void);
 
-/*
- * The ledger row, and the load's counts into the slot's position row. The
- * row's positions are those that differ between the two.
- */
+/* The ledger row; its positions are those that differ between the two. */
 extern void dpipe_load_record(const DpipeSource *source, int slot,
 							  const DpipeLoad *load,
 							  const DpipePosition *from,
