@@ -243,7 +243,8 @@ dpipe_source_check_owner(const DpipeSource *source)
 static DpipeStatement position_select = {
 	"SELECT p.epoch, p.topic, p.partition, p.next_offset, p.end_offset,"
 	"       p.stop_offset, p.last_timestamp, p.print_offset,"
-	"       p.print_timestamp, p.print_crc, p.rows, p.bytes, p.dead_letters"
+	"       p.print_timestamp, p.print_crc, p.rows, p.bytes, p.dead_letters,"
+	"       p.started"
 	"  FROM dpipe.position p WHERE p.source = $1 AND p.slot = $2",
 	2, {TEXTOID, INT4OID}
 };
@@ -291,6 +292,7 @@ read_position(const char *source, int slot)
 	p->rows = dpipe_spi_int64(0, 11);
 	p->bytes = dpipe_spi_int64(0, 12);
 	p->dead_letters = dpipe_spi_int64(0, 13);
+	p->started = text_array_values(dpipe_spi_datum(0, 14, &isnull), &p->nstarted);
 	return p;
 }
 
@@ -311,6 +313,61 @@ dpipe_position_get(const char *source, int slot)
 	dpipe_spi_end(&spi);
 	MemoryContextSwitchTo(cxt);
 	return position;
+}
+
+int
+dpipe_position_find(const DpipePosition *p, const char *topic,
+					int32 partition, int guess)
+{
+	/* The order seldom changes between two positions of a slot. */
+	if (guess < p->npartitions && p->partition[guess] == partition &&
+		strcmp(p->topic[guess], topic) == 0)
+		return guess;
+	for (int i = 0; i < p->npartitions; i++)
+		if (p->partition[i] == partition && strcmp(p->topic[i], topic) == 0)
+			return i;
+	return -1;
+}
+
+static int64 *
+copy_int8(const int64 *values, int n, int room)
+{
+	int64	   *copy = palloc(sizeof(int64) * Max(room, 1));
+
+	memcpy(copy, values, sizeof(int64) * n);
+	return copy;
+}
+
+static char **
+copy_strings(char *const *values, int n, int room)
+{
+	char	  **copy = palloc(sizeof(char *) * Max(room, 1));
+
+	for (int i = 0; i < n; i++)
+		copy[i] = pstrdup(values[i]);
+	return copy;
+}
+
+DpipePosition *
+dpipe_position_copy(const DpipePosition *p, int extra)
+{
+	DpipePosition *copy = palloc(sizeof(DpipePosition));
+	int			n = p->npartitions;
+	int			room = n + extra;
+
+	*copy = *p;
+	copy->started = copy_strings(p->started, p->nstarted, p->nstarted + extra);
+	copy->topic = copy_strings(p->topic, n, room);
+	copy->partition = palloc(sizeof(int32) * Max(room, 1));
+	memcpy(copy->partition, p->partition, sizeof(int32) * n);
+	copy->next_offset = copy_int8(p->next_offset, n, room);
+	copy->end_offset = copy_int8(p->end_offset, n, room);
+	copy->stop_offset = copy_int8(p->stop_offset, n, room);
+	copy->last_timestamp = copy_int8(p->last_timestamp, n, room);
+	copy->print_offset = copy_int8(p->print_offset, n, room);
+	copy->print_timestamp = copy_int8(p->print_timestamp, n, room);
+	copy->print_crc = copy_int8(p->print_crc, n, room);
+	return copy;
 }
 
 /*
@@ -361,11 +418,13 @@ static DpipeStatement position_set = {
 	"       dead_letters = p.dead_letters + $13, bytes = p.bytes + $14,"
 	"       last_load_id = COALESCE($15, p.last_load_id),"
 	"       last_load_at = CASE WHEN $15 IS NULL THEN p.last_load_at"
-	"                      ELSE pg_catalog.clock_timestamp() END"
+	"                      ELSE pg_catalog.clock_timestamp() END,"
+	"       started = $16"
 	" WHERE p.source = $1 AND p.slot = $2",
-	15, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
+	16, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID}
+	INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID,
+	TEXTARRAYOID}
 };
 
 void
@@ -374,8 +433,8 @@ dpipe_position_set(const DpipeSource *source, int slot,
 {
 	DpipeSpi	spi;
 	int			n = next->npartitions;
-	bool		nulls[15] = {false};
-	Datum		args[15] = {
+	bool		nulls[16] = {false};
+	Datum		args[16] = {
 		CStringGetTextDatum(source->name),
 		Int32GetDatum(slot),
 		text_array_datum(next->topic, n),
@@ -391,6 +450,7 @@ dpipe_position_set(const DpipeSource *source, int slot,
 		Int64GetDatum(load ? load->dead_letters : 0),
 		Int64GetDatum(load ? load->bytes : 0),
 		Int64GetDatum(load ? load->load_id : 0),
+		text_array_datum(next->started, next->nstarted),
 	};
 
 	nulls[14] = (load == NULL);
@@ -448,21 +508,6 @@ dpipe_load_draw_id(void)
 	return id;
 }
 
-/* Index of a partition in a position, or -1. */
-static int
-find_partition(const DpipePosition *p, const char *topic, int32 partition,
-			   int guess)
-{
-	/* The order seldom changes between two positions of a slot. */
-	if (guess < p->npartitions && p->partition[guess] == partition &&
-		strcmp(p->topic[guess], topic) == 0)
-		return guess;
-	for (int i = 0; i < p->npartitions; i++)
-		if (p->partition[i] == partition && strcmp(p->topic[i], topic) == 0)
-			return i;
-	return -1;
-}
-
 /* {"topic": {"0": [from, to], …}, …} of the partitions that moved. */
 static char *
 moved_positions(const DpipePosition *from, const DpipePosition *to)
@@ -485,7 +530,7 @@ moved_positions(const DpipePosition *from, const DpipePosition *to)
 			if (done[i] || strcmp(to->topic[i], to->topic[t]) != 0)
 				continue;
 			done[i] = true;
-			j = find_partition(from, to->topic[i], to->partition[i], i);
+			j = dpipe_position_find(from, to->topic[i], to->partition[i], i);
 			if (j < 0 || from->next_offset[j] == to->next_offset[i])
 				continue;
 			if (open_topic == NULL)

@@ -70,6 +70,8 @@ typedef struct DpipeSource
 typedef struct DpipePosition
 {
 	int64		epoch;
+	int			nstarted;		/* topics whose start was settled: their new */
+	char	  **started;		/* partitions begin at offset 0 */
 	int			npartitions;
 	char	  **topic;
 	int32	   *partition;
@@ -101,6 +103,13 @@ extern DpipeSource *dpipe_source_get(const char *name, bool missing_ok);
 extern void dpipe_source_check_owner(const DpipeSource *source);
 
 extern DpipePosition *dpipe_position_get(const char *source, int slot);
+
+/* A deep copy in the current memory context, with room for "extra" partitions. */
+extern DpipePosition *dpipe_position_copy(const DpipePosition *p, int extra);
+
+/* Index of a partition, or -1. "guess" is looked at first. */
+extern int	dpipe_position_find(const DpipePosition *p, const char *topic,
+								int32 partition, int guess);
 
 /*
  * The compare-and-set, in two halves of one transaction. The compare comes

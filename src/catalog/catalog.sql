@@ -55,6 +55,7 @@ CREATE TABLE dpipe.position (
     source text NOT NULL,
     slot integer NOT NULL,
     epoch bigint NOT NULL,
+    started text[] NOT NULL DEFAULT '{}',
     topic text[] NOT NULL DEFAULT '{}',
     partition integer[] NOT NULL DEFAULT '{}',
     next_offset bigint[] NOT NULL DEFAULT '{}',
@@ -71,7 +72,7 @@ CREATE TABLE dpipe.position (
     last_load_at timestamptz,
     PRIMARY KEY (source, slot)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-COMMENT ON TABLE dpipe.position IS 'where each slot of a source stands; -1 in an array means: not known (end, stop, timestamp, fingerprint)';
+COMMENT ON TABLE dpipe.position IS 'where each slot of a source stands; started lists the topics whose start was settled, whose new partitions begin at 0; -1 in an array means: not known (end, stop, timestamp, fingerprint)';
 
 -- What went wrong last, for dpipe.source_status after a restart. Not dumped.
 CREATE TABLE dpipe.slot_state (

@@ -1,0 +1,333 @@
+/*
+ * client.c
+ *		A librdkafka consumer handle inside a backend.
+ *
+ * Rules that keep a server alive with foreign threads in it:
+ *
+ * - No callback is registered. Logs, errors and messages come through queues
+ *	 that the main thread polls without waiting; a pipe in the caller's
+ *	 WaitEventSet says when there is something. So no foreign thread ever
+ *	 calls into PostgreSQL.
+ * - Threads start with all signals blocked (librdkafka does that for its own).
+ * - A live TLS handle at exit() can crash the process and with it the whole
+ *	 server, and destroying a handle can block for seconds on a name server.
+ *	 A worker therefore never destroys its handle: the exit guard of
+ *	 worker/exit.c ends the process by _exit(). A client backend destroys the
+ *	 handle before it returns or raises, in a thread, and waits for that only
+ *	 for a moment; while the handle is alive the guard stays armed.
+ */
+#include "base/compat.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#include "connect/connect.h"
+#include "kafka/client.h"
+#include "worker/worker.h"
+
+/* Same trouble of a source in the log: at most this often. */
+#define LOG_INTERVAL_MS 60000
+
+/* How long a client backend waits for the end of its handle. */
+#define CLOSE_WAIT_MS 800
+#define CLOSE_STEP_MS 5
+
+/* Records up to 256 MiB, plus what a fetch response holds beside them. */
+#define RECEIVE_MAX_BYTES "536870912"
+
+typedef struct ConfDefault
+{
+	const char *name;
+	const char *value;
+	bool		optional;		/* not known to every librdkafka */
+} ConfDefault;
+
+/*
+ * What a user may override. The queue must hold more than a second of peak
+ * consumption: librdkafka 2.0 sleeps for up to a second when it is full.
+ */
+static const ConfDefault conf_defaults[] = {
+	{"client.id", "dpipe", false},
+	{"group.id", "dpipe", false},	/* assign() wants one; nothing is committed */
+	{"isolation.level", "read_committed", false},
+	{"queued.min.messages", "1000000", false},
+	{"queued.max.messages.kbytes", "131072", false},
+	{"fetch.message.max.bytes", "4194304", false},
+	{"fetch.max.bytes", "67108864", false},
+	{"receive.message.max.bytes", RECEIVE_MAX_BYTES, false},
+	{"fetch.wait.max.ms", "100", false},
+	{"fetch.error.backoff.ms", "50", false},
+	{"topic.metadata.refresh.interval.ms", "30000", false},
+	{"reconnect.backoff.max.ms", "5000", false},
+	{"fetch.queue.backoff.ms", "100", true},	/* since 2.2 */
+};
+
+/* What exactness rests on; last, so that nothing overrides it. */
+static const ConfDefault conf_forced[] = {
+	{"enable.auto.commit", "false", false},
+	{"enable.auto.offset.store", "false", false},
+	{"enable.partition.eof", "true", false},
+	{"auto.offset.reset", "error", false},
+	{"log.queue", "true", false},
+};
+
+static void
+set_property(rd_kafka_conf_t *conf, const char *name, const char *value,
+			 bool secret, bool optional)
+{
+	char		errstr[512];
+	rd_kafka_conf_res_t res;
+
+	res = rd_kafka_conf_set(conf, name, value, errstr, sizeof(errstr));
+	if (res == RD_KAFKA_CONF_OK)
+		return;
+	if (res == RD_KAFKA_CONF_UNKNOWN && optional)
+		return;
+	rd_kafka_conf_destroy(conf);
+	if (res == RD_KAFKA_CONF_UNKNOWN)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("property \"%s\" is not known to the installed librdkafka %s",
+						name, rd_kafka_version_str())));
+	/* librdkafka's own text repeats the value. */
+	if (secret)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("librdkafka refuses the value of property \"%s\"",
+						name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("librdkafka refuses property \"%s\": %s", name, errstr)));
+}
+
+static rd_kafka_conf_t *
+make_conf(const DpipeSource *source, Oid role)
+{
+	List	   *properties = dpipe_kafka_properties(source->server, role,
+													source->librdkafka);
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	ListCell   *lc;
+
+	for (int i = 0; i < lengthof(conf_defaults); i++)
+		set_property(conf, conf_defaults[i].name, conf_defaults[i].value,
+					 false, conf_defaults[i].optional);
+	foreach(lc, properties)
+	{
+		DpipeProperty *p = lfirst(lc);
+
+		set_property(conf, p->name, p->value, p->secret, false);
+	}
+	for (int i = 0; i < lengthof(conf_forced); i++)
+		set_property(conf, conf_forced[i].name, conf_forced[i].value,
+					 false, conf_forced[i].optional);
+	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+	return conf;
+}
+
+static void
+open_wake_pipe(KafkaClient *client)
+{
+	int			fds[2];
+
+	/* A full pipe must not block a librdkafka thread, nor an empty one us. */
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create pipe: %m")));
+	ReserveExternalFD();
+	ReserveExternalFD();
+	client->wake_read = fds[0];
+	client->wake_write = fds[1];
+}
+
+KafkaClient *
+kafka_client_open(const DpipeSource *source, Oid role)
+{
+	KafkaClient *client = palloc0(sizeof(KafkaClient));
+	rd_kafka_conf_t *conf = make_conf(source, role);
+	char		errstr[512];
+
+	client->source = pstrdup(source->name);
+	open_wake_pipe(client);
+	dpipe_exit_guard_arm();
+	client->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, errstr, sizeof(errstr));
+	if (client->rk == NULL)
+	{
+		rd_kafka_conf_destroy(conf);
+		dpipe_exit_guard_disarm();
+		close(client->wake_read);
+		close(client->wake_write);
+		ReleaseExternalFD();
+		ReleaseExternalFD();
+		ereport(ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("could not make a Kafka client for source \"%s\": %s",
+						source->name, errstr)));
+	}
+	client->consumer_queue = rd_kafka_queue_get_consumer(client->rk);
+	client->main_queue = rd_kafka_queue_get_main(client->rk);
+	client->log_queue = rd_kafka_queue_new(client->rk);
+	rd_kafka_set_log_queue(client->rk, client->log_queue);
+	rd_kafka_queue_io_event_enable(client->consumer_queue,
+								   client->wake_write, "c", 1);
+	rd_kafka_queue_io_event_enable(client->main_queue,
+								   client->wake_write, "m", 1);
+	rd_kafka_queue_io_event_enable(client->log_queue,
+								   client->wake_write, "l", 1);
+	return client;
+}
+
+int
+kafka_start_thread(void *(*body) (void *), void *arg, pthread_t *thread)
+{
+	sigset_t	all;
+	sigset_t	old;
+	int			rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(thread, NULL, body, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
+/* What the destroying thread needs; malloc'd, because it may outlive us. */
+typedef struct ClosingHandle
+{
+	rd_kafka_t *rk;
+	int			fds[2];
+	volatile sig_atomic_t done;
+} ClosingHandle;
+
+static void *
+destroy_handle(void *arg)
+{
+	ClosingHandle *closing = arg;
+
+	rd_kafka_destroy_flags(closing->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	close(closing->fds[0]);
+	close(closing->fds[1]);
+	__sync_synchronize();
+	closing->done = 1;
+	return NULL;
+}
+
+void
+kafka_client_close(KafkaClient *client)
+{
+	ClosingHandle *closing;
+	pthread_t	thread;
+
+	rd_kafka_queue_io_event_enable(client->consumer_queue, -1, NULL, 0);
+	rd_kafka_queue_io_event_enable(client->main_queue, -1, NULL, 0);
+	rd_kafka_queue_io_event_enable(client->log_queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(client->consumer_queue);
+	rd_kafka_queue_destroy(client->main_queue);
+	rd_kafka_queue_destroy(client->log_queue);
+	ReleaseExternalFD();
+	ReleaseExternalFD();
+
+	closing = malloc(sizeof(ClosingHandle));
+	if (closing == NULL)
+		return;					/* the guard stays armed: leaking is safe */
+	closing->rk = client->rk;
+	closing->fds[0] = client->wake_read;
+	closing->fds[1] = client->wake_write;
+	closing->done = 0;
+	client->rk = NULL;
+	if (kafka_start_thread(destroy_handle, closing, &thread) != 0)
+	{
+		free(closing);
+		return;
+	}
+	pthread_detach(thread);
+
+	for (int ms = 0; ms < CLOSE_WAIT_MS && !closing->done; ms += CLOSE_STEP_MS)
+		pg_usleep(CLOSE_STEP_MS * 1000L);
+	if (closing->done)
+	{
+		free(closing);
+		dpipe_exit_guard_disarm();
+	}
+	/* Else: still resolving a name. The guard stays armed until exit. */
+}
+
+/* Note trouble for the status view; log it once a minute. */
+static void
+note_problem(KafkaClient *client, const char *text)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	strlcpy(client->problem, text, sizeof(client->problem));
+	if (client->problem_logged_at != 0 &&
+		!TimestampDifferenceExceeds(client->problem_logged_at, now,
+									LOG_INTERVAL_MS))
+		return;
+	client->problem_logged_at = now;
+	ereport(LOG,
+			(errmsg("Kafka client of source \"%s\": %s", client->source, text)));
+}
+
+static void
+serve_event(KafkaClient *client, rd_kafka_event_t *event)
+{
+	const char *facility;
+	const char *text;
+	int			level;
+
+	switch (rd_kafka_event_type(event))
+	{
+		case RD_KAFKA_EVENT_ERROR:
+			if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+				client->brokers_down = true;
+			note_problem(client, rd_kafka_event_error_string(event));
+			break;
+		case RD_KAFKA_EVENT_LOG:
+			if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
+			{
+				/* syslog levels: 4 is a warning */
+				if (level <= 4)
+					note_problem(client, text);
+				else
+					elog(DEBUG1, "librdkafka %s: %s", facility, text);
+			}
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+drain_queue(KafkaClient *client, rd_kafka_queue_t *queue)
+{
+	rd_kafka_event_t *event;
+
+	while ((event = rd_kafka_queue_poll(queue, 0)) != NULL)
+	{
+		serve_event(client, event);
+		rd_kafka_event_destroy(event);
+	}
+}
+
+void
+kafka_client_serve(KafkaClient *client)
+{
+	char		buf[256];
+
+	while (read(client->wake_read, buf, sizeof(buf)) > 0)
+		;
+	drain_queue(client, client->main_queue);
+	drain_queue(client, client->log_queue);
+}
+
+void
+kafka_client_healthy(KafkaClient *client)
+{
+	client->brokers_down = false;
+	client->problem[0] = '\0';
+}

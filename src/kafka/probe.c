@@ -1,0 +1,226 @@
+/*
+ * probe.c
+ *		Questions to the broker that librdkafka only answers by blocking.
+ *
+ * Metadata, watermarks and times cannot be asked for without waiting, and a
+ * backend that waits in a library call stalls procsignal barriers for the
+ * whole cluster. So a thread asks, with short time-outs and a flag that ends
+ * it, and writes to the client's wake pipe when the answers are complete. It
+ * calls nothing of PostgreSQL; what it shares with the main thread is malloc'd
+ * and belongs to the thread until "done" is set.
+ */
+#include "base/compat.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kafka/probe.h"
+
+/* One blocking call of the thread; bounds how long ending it can take. */
+#define CALL_TIMEOUT_MS 500
+#define RETRY_SLEEP_MS 100
+
+struct KafkaProbe
+{
+	rd_kafka_t *rk;
+	int			wake_write;
+	pthread_t	thread;
+	volatile sig_atomic_t cancel;
+	volatile sig_atomic_t done;
+	int			ntopics;
+	KafkaProbeTopic *topics;
+	int			npartitions;
+	KafkaProbePartition *partitions;
+};
+
+/* ---------- in the thread ---------- */
+
+static void
+pause_thread(void)
+{
+	usleep(RETRY_SLEEP_MS * 1000);
+}
+
+/* True when there is an answer, also one that says "no such topic". */
+static bool
+ask_topic(KafkaProbe *probe, KafkaProbeTopic *t)
+{
+	const struct rd_kafka_metadata *md;
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(probe->rk, t->topic, NULL);
+	rd_kafka_resp_err_t err;
+
+	if (rkt == NULL)
+	{
+		t->err = rd_kafka_last_error();
+		return true;
+	}
+	err = rd_kafka_metadata(probe->rk, 0, rkt, &md, CALL_TIMEOUT_MS);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		t->err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+		for (int i = 0; i < md->topic_cnt; i++)
+			if (strcmp(md->topics[i].topic, t->topic) == 0)
+			{
+				t->err = md->topics[i].err;
+				t->npartitions = md->topics[i].partition_cnt;
+			}
+		rd_kafka_metadata_destroy(md);
+	}
+	rd_kafka_topic_destroy(rkt);
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return false;
+	return t->err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+static bool
+ask_time(KafkaProbe *probe, const KafkaProbePartition *p, int64 ms,
+		 int64 *offset)
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t err;
+	bool		ok;
+
+	if (ms < 0)
+		return true;
+	list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, p->topic, p->partition)->offset = ms;
+	err = rd_kafka_offsets_for_times(probe->rk, list, CALL_TIMEOUT_MS);
+	ok = (err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		  list->elems[0].err == RD_KAFKA_RESP_ERR_NO_ERROR);
+	if (ok)
+		*offset = list->elems[0].offset >= 0 ? list->elems[0].offset : p->high;
+	rd_kafka_topic_partition_list_destroy(list);
+	return ok;
+}
+
+static bool
+ask_partition(KafkaProbe *probe, KafkaProbePartition *p)
+{
+	if (rd_kafka_query_watermark_offsets(probe->rk, p->topic, p->partition,
+										 &p->low, &p->high, CALL_TIMEOUT_MS)
+		!= RD_KAFKA_RESP_ERR_NO_ERROR)
+		return false;
+	return ask_time(probe, p, p->start_time_ms, &p->start_time_offset) &&
+		ask_time(probe, p, p->stop_time_ms, &p->stop_time_offset);
+}
+
+static void *
+probe_thread(void *arg)
+{
+	KafkaProbe *probe = arg;
+
+	for (int i = 0; i < probe->ntopics && !probe->cancel; i++)
+		while (!ask_topic(probe, &probe->topics[i]) && !probe->cancel)
+			pause_thread();
+	for (int i = 0; i < probe->npartitions && !probe->cancel; i++)
+		while (!ask_partition(probe, &probe->partitions[i]) && !probe->cancel)
+			pause_thread();
+	if (!probe->cancel)
+	{
+		__sync_synchronize();
+		probe->done = 1;
+		/* A full pipe wakes the reader just as well. */
+		if (write(probe->wake_write, "p", 1) < 0)
+			return NULL;
+	}
+	return NULL;
+}
+
+/* ---------- in the main thread ---------- */
+
+static void *
+checked_calloc(size_t n, size_t size)
+{
+	void	   *p = calloc(Max(n, 1), size);
+
+	if (p == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return p;
+}
+
+static char *
+checked_strdup(const char *s)
+{
+	char	   *copy = checked_calloc(strlen(s) + 1, 1);
+
+	strcpy(copy, s);
+	return copy;
+}
+
+static void
+release_memory(KafkaProbe *probe)
+{
+	for (int i = 0; i < probe->ntopics; i++)
+		free(probe->topics[i].topic);
+	for (int i = 0; i < probe->npartitions; i++)
+		free(probe->partitions[i].topic);
+	free(probe->topics);
+	free(probe->partitions);
+	free(probe);
+}
+
+KafkaProbe *
+kafka_probe_start(KafkaClient *client, int ntopics, char *const *topics,
+				  int npartitions, const KafkaProbePartition *partitions)
+{
+	KafkaProbe *probe = checked_calloc(1, sizeof(KafkaProbe));
+
+	probe->rk = client->rk;
+	probe->wake_write = client->wake_write;
+	probe->topics = checked_calloc(ntopics, sizeof(KafkaProbeTopic));
+	probe->partitions = checked_calloc(npartitions,
+									   sizeof(KafkaProbePartition));
+	for (int i = 0; i < ntopics; i++)
+	{
+		probe->topics[i].topic = checked_strdup(topics[i]);
+		probe->ntopics++;
+	}
+	for (int i = 0; i < npartitions; i++)
+	{
+		probe->partitions[i] = partitions[i];
+		probe->partitions[i].topic = checked_strdup(partitions[i].topic);
+		probe->npartitions++;
+	}
+	if (kafka_start_thread(probe_thread, probe, &probe->thread) != 0)
+	{
+		release_memory(probe);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start a thread")));
+	}
+	return probe;
+}
+
+bool
+kafka_probe_done(KafkaProbe *probe)
+{
+	bool		done = probe->done != 0;
+
+	__sync_synchronize();
+	return done;
+}
+
+const KafkaProbeTopic *
+kafka_probe_topics(KafkaProbe *probe, int *n)
+{
+	*n = probe->ntopics;
+	return probe->topics;
+}
+
+const KafkaProbePartition *
+kafka_probe_partitions(KafkaProbe *probe, int *n)
+{
+	*n = probe->npartitions;
+	return probe->partitions;
+}
+
+void
+kafka_probe_free(KafkaProbe *probe)
+{
+	probe->cancel = 1;
+	pthread_join(probe->thread, NULL);
+	release_memory(probe);
+}

@@ -1,0 +1,53 @@
+/*
+ * probe.h
+ *		Questions to the broker that librdkafka only answers by blocking,
+ *		asked in a thread of their own.
+ */
+#ifndef DPIPE_KAFKA_PROBE_H
+#define DPIPE_KAFKA_PROBE_H
+
+#include "postgres.h"
+
+#include "kafka/client.h"
+
+typedef struct KafkaProbe KafkaProbe;
+
+typedef struct KafkaProbeTopic
+{
+	char	   *topic;
+	int32		npartitions;	/* answer */
+	rd_kafka_resp_err_t err;	/* answer: UNKNOWN_TOPIC_OR_PART, … */
+} KafkaProbeTopic;
+
+typedef struct KafkaProbePartition
+{
+	char	   *topic;
+	int32		partition;
+	int64		start_time_ms;	/* question: first offset at or after; -1: none */
+	int64		stop_time_ms;
+	int64		low;			/* answers */
+	int64		high;
+	int64		start_time_offset;	/* high when nothing is that late */
+	int64		stop_time_offset;
+} KafkaProbePartition;
+
+/*
+ * Ask how many partitions the topics have. Also for each partition in
+ * "partitions" (may be none) its ends and times.
+ */
+extern KafkaProbe *kafka_probe_start(KafkaClient *client, int ntopics,
+									 char *const *topics, int npartitions,
+									 const KafkaProbePartition *partitions);
+
+/* Does not wait. True when the answers are complete. */
+extern bool kafka_probe_done(KafkaProbe *probe);
+
+/* Answers, valid until kafka_probe_free. */
+extern const KafkaProbeTopic *kafka_probe_topics(KafkaProbe *probe, int *n);
+extern const KafkaProbePartition *kafka_probe_partitions(KafkaProbe *probe,
+														 int *n);
+
+/* Stop asking; waits for the thread at most half a second or so. */
+extern void kafka_probe_free(KafkaProbe *probe);
+
+#endif							/* DPIPE_KAFKA_PROBE_H */
