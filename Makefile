@@ -1,5 +1,10 @@
 # dpipe: PGXS build. `make help` lists the targets.
 
+COMMANDS = help check check-long demo demo-stop bench fmt fmt-check
+ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
+include test/check.mk
+else
+
 EXTENSION = dpipe
 EXTVERSION = 0.1
 MODULE_big = dpipe
@@ -52,4 +57,4 @@ $(OBJS): $(wildcard src/*/*.h src/*.h)
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION dpipe" to load this file. \quit'; cat $(SQL_PARTS); } > $@
 
-include test/check.mk
+endif

@@ -1,1 +1,37 @@
-# Test and demo targets; see test/README.md.
+# Commands that need no server installed: they fetch what is missing. The
+# Makefile reads this file in place of PGXS when one of them is asked for.
+
+help:
+	@echo "make                 build the extension for the server of pg_config"
+	@echo "make install         install it there"
+	@echo "make installcheck    pg_regress against a running server that has it installed"
+	@echo "make check           everything, on servers and brokers of its own"
+	@echo "make check-long      the same with more kills and more records"
+	@echo "make demo            events flow from a broker to a mart; make demo-stop ends it"
+	@echo "make bench           all benches; writes test/bench/results.md"
+	@echo "make fmt             format the C sources; make fmt-check only looks"
+
+check:
+	@bash test/check.sh $(TESTS)
+
+check-long:
+	@DPIPE_LONG=1 bash test/check.sh $(TESTS)
+
+demo:
+	@bash demo/run.sh
+
+demo-stop:
+	@bash demo/stop.sh
+
+bench:
+	@bash test/bench/run all
+
+C_SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] test/tools/*.[ch])
+
+fmt:
+	clang-format -i $(C_SOURCES)
+
+fmt-check:
+	clang-format --dry-run --Werror $(C_SOURCES)
+
+.PHONY: $(COMMANDS)

@@ -5,21 +5,7 @@
 # go to tmp_check/. Environment for tests: see test/README.md.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
-copy=$("$top/test/lib/temp_install.sh")
-bindir=$(dirname "$copy")
-pgxs=$(dirname "$bindir")/lib/pgxs
-tmp=${TESTDIR:-$top}/tmp_check
-rm -rf "$tmp"
-mkdir -p "$tmp"
-run=
-if [ "$(id -u)" = 0 ]; then
-    chown postgres: "$tmp"
-    run="runuser -u postgres --"
-fi
-cd "${TESTDIR:-$top}"
-exec $run env PATH="$bindir:$PATH" \
-    PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
-    PERL5LIB="$pgxs/src/test/perl:$top/test/lib" \
-    TESTDIR="${TESTDIR:-$top}" TESTDATADIR="$tmp" TESTLOGDIR="$tmp/log" \
-    DPIPE_TOP="$top" \
+copy=$(sh "$top/test/lib/temp_install.sh")
+make -s -C "$top/test/tools"
+exec sh "$top/test/lib/as_tester.sh" "$copy" \
     prove --timer "$@"

@@ -1,0 +1,95 @@
+#!/bin/bash
+# check.sh [FILE…]: everything that proves dpipe, on servers and brokers of its own.
+#
+# Installs what is missing, builds with assertions and fault points into a
+# private copy of the server, then runs pg_regress, the isolation tests and
+# the TAP tests (those named, else all in test/t). The last line is
+# "N passed, N failed, N skipped".
+#
+#   DPIPE_LONG=1      also what takes longer (make check-long)
+set -euo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+cd "$top"
+
+bash test/lib/packages.sh check
+
+# As root, servers run as the user "postgres", who must be able to read this
+# tree: where a directory above is closed, work on a copy.
+if [ "$(id -u)" = 0 ] && ! runuser -u postgres -- test -r "$top/Makefile"; then
+    copy=$(mktemp -d /tmp/dpipe-check.XXXXXX)
+    trap 'rm -rf "$copy"' EXIT
+    chmod 755 "$copy"
+    echo "The user postgres cannot read $top: testing a copy in $copy"
+    tar -C "$top" -c --exclude=./tmp_install --exclude=./tmp_check --exclude=./.git . |
+        tar -C "$copy" -x
+    bash "$copy/test/check.sh" "$@"
+    exit
+fi
+
+echo "== build"
+pg_config=$(sh test/lib/temp_install.sh)
+make -s -C test/tools
+bindir=$(dirname "$pg_config")
+pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
+results=$top/tmp_check/results
+failed=0
+
+run() {
+    sh test/lib/as_tester.sh "$pg_config" "$@"
+}
+
+# Counts of a pg_regress run, in the format of any version from 15 to 18.
+count_regress() {
+    local passed failed
+    passed=$(grep -cE '^(test .* \.\.\. ok|[ +]*[^ ]+ +\.\.\. ok|ok [0-9]+)' "$1" || true)
+    failed=$(grep -cE '^(test .* \.\.\. (FAILED|failed)|[ +]*[^ ]+ +\.\.\. (FAILED|failed)|not ok [0-9]+)' "$1" || true)
+    if [ "$2" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
+    echo "$passed $failed 0" >> "$results"
+}
+
+regress() {
+    local program=$1 dir=$2 output=$3 names
+    shift 3
+    names=$*
+    [ -n "$names" ] || return 0
+    local status=0
+    run "$program" --temp-instance="$output/instance" --bindir="$bindir" \
+        --inputdir="$dir" --outputdir="$output" \
+        --temp-config=test/regress.conf --load-extension=dpipe \
+        --dlpath="$("$pg_config" --pkglibdir)" \
+        $names > "$output.log" 2>&1 || status=$?
+    cat "$output.log"
+    count_regress "$output.log" "$status"
+    if [ "$status" != 0 ]; then
+        failed=1
+        cat "$output/regression.diffs" 2> /dev/null || true
+    fi
+}
+
+export KEEP_TMP_CHECK=
+run true
+export KEEP_TMP_CHECK=1
+: > "$results"
+for output in regress isolation; do
+    mkdir -p "tmp_check/$output"
+    if [ "$(id -u)" = 0 ]; then chown postgres: "tmp_check/$output"; fi
+done
+if [ "$(id -u)" = 0 ]; then chown postgres: "$results"; fi
+
+if [ $# = 0 ]; then
+    echo "== pg_regress"
+    regress "$pgxs/src/test/regress/pg_regress" . tmp_check/regress \
+        $(ls sql 2> /dev/null | sed -n 's/\.sql$//p')
+    echo "== isolation"
+    regress "$pgxs/src/test/isolation/pg_isolation_regress" test/isolation tmp_check/isolation \
+        $(ls test/isolation/specs 2> /dev/null | sed -n 's/\.spec$//p')
+    set -- test/t/*.pl
+fi
+echo "== TAP"
+run perl test/lib/harness.pl "$results" "$@" || failed=1
+
+read -r passed bad skipped < <(awk '{p += $1; f += $2; s += $3} END {print p+0, f+0, s+0}' "$results")
+if [ "$failed" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+if [ "$passed" = 0 ]; then bad=$((bad + 1)); fi
+echo "$passed passed, $bad failed, $skipped skipped"
+[ "$bad" = 0 ]

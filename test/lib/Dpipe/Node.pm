@@ -1,0 +1,140 @@
+# A PostgreSQL node with dpipe preloaded, and ways to be cruel to it.
+package Dpipe::Node;
+
+use strict;
+use warnings;
+
+use parent -norequire, 'PostgreSQL::Test::Cluster';
+
+use POSIX qw(:sys_wait_h);
+use Time::HiRes qw(sleep time);
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+use Dpipe::Process qw(wait_until processes_in);
+
+# A running node with the extension in database postgres. Options: conf (text
+# for postgresql.conf), preload (true), extension (true).
+sub make
+{
+    my ($class, $name, %options) = @_;
+    my $node = bless PostgreSQL::Test::Cluster->new($name), $class;
+
+    $node->init;
+    # The test cluster's default is to stay down after a crash.
+    $node->append_conf('postgresql.conf', <<'CONF');
+restart_after_crash = on
+log_line_prefix = '%m [%p] %q%a '
+max_worker_processes = 16
+dpipe.restart_delay_min = '200ms'
+dpipe.restart_delay_max = '2s'
+CONF
+    $node->append_conf('postgresql.conf', "shared_preload_libraries = 'dpipe'")
+        if $options{preload} // 1;
+    $node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
+    $node->start;
+    $node->safe_psql('postgres', 'CREATE EXTENSION dpipe')
+        if $options{extension} // 1;
+    return $node;
+}
+
+# safe_psql on database postgres.
+sub sql
+{
+    my ($self, $sql) = @_;
+    return $self->safe_psql('postgres', $sql);
+}
+
+# As sql, but undef when the server is not there.
+sub try_sql
+{
+    my ($self, $sql) = @_;
+    my ($status, $out) = $self->psql('postgres', $sql, timeout => 60);
+    return $status == 0 ? $out : undef;
+}
+
+# Poll a query until it returns 't' (or $expected); true when it did. Survives
+# restarts of the server.
+sub wait_sql
+{
+    my ($self, $sql, %options) = @_;
+    my $expected = $options{expected} // 't';
+    my $last;
+    my $ok = wait_until(
+        $options{seconds} // 60,
+        sub { $last = $self->try_sql($sql); defined $last && $last eq $expected; },
+        0.1);
+    Test::More::diag("timed out: $sql\nlast result: " . ($last // 'none'))
+        unless $ok;
+    return $ok;
+}
+
+sub wait_up
+{
+    my ($self, $seconds) = @_;
+    return $self->wait_sql('SELECT true', seconds => $seconds // 60);
+}
+
+# A server for dpipe's sources.
+sub create_server
+{
+    my ($self, $name, $broker, %options) = @_;
+    $options{'bootstrap.servers'} = $broker->brokers;
+    my $list = join ', ',
+        map { sprintf q{"%s" '%s'}, $_, $options{$_} } sort keys %options;
+    $self->sql(
+        "CREATE SERVER $name FOREIGN DATA WRAPPER dpipe_kafka OPTIONS ($list)");
+    return;
+}
+
+sub postmaster_pid
+{
+    my ($self) = @_;
+    return (split /\n/, slurp_file($self->data_dir . '/postmaster.pid'))[0];
+}
+
+# SIGKILL for the postmaster. Its children notice and leave; what is still
+# there after $seconds is returned as the number of those that had to be swept.
+sub kill_postmaster
+{
+    my ($self, $seconds) = @_;
+    my $pid = $self->postmaster_pid;
+    my $dir = $self->data_dir;
+
+    kill 'KILL', $pid;
+    # Ours when init adopted it by way of us; else someone else reaps.
+    wait_until(10, sub { waitpid($pid, WNOHANG) != 0 || !kill 0, $pid });
+    $self->{_pid} = undef;
+
+    wait_until($seconds // 10, sub { !grep { $_ != $pid } processes_in($dir) });
+    my @left = processes_in($dir);
+    kill 'KILL', @left if @left;
+    wait_until(10, sub { _reap(@left); !processes_in($dir) }) if @left;
+    return scalar @left;
+}
+
+sub _reap
+{
+    waitpid($_, WNOHANG) foreach @_;
+    return;
+}
+
+# Pids of a source's workers.
+sub worker_pids
+{
+    my ($self, $source) = @_;
+    my $out = $self->try_sql(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'dpipe worker'"
+            . ($source ? " AND application_name LIKE 'dpipe: $source/%'" : ''));
+    return split /\n/, $out // '';
+}
+
+sub crash_lines
+{
+    my ($self) = @_;
+    return grep { /was terminated by signal (?!9\b)|PANIC|TRAP:/ }
+        split /\n/, slurp_file($self->logfile);
+}
+
+1;

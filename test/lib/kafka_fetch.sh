@@ -1,0 +1,67 @@
+#!/bin/sh
+# kafka_fetch.sh: Apache Kafka from Maven Central, once.
+#
+# Prints the directory of its jars. Fails, with the reason as the last line on
+# stdout, when Java or Maven is missing or Maven Central cannot be reached: the
+# tests that need it then skip.
+set -eu
+version=3.9.2
+
+if [ -n "${DPIPE_CACHE:-}" ]; then
+    cache=$DPIPE_CACHE
+elif [ "$(id -u)" = 0 ]; then
+    cache=/var/cache/dpipe      # tests run as another user, who reads it too
+else
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/dpipe
+fi
+dir=$cache/kafka-$version
+
+command -v java > /dev/null 2>&1 || { echo "java is not installed"; exit 1; }
+# The marker is written last: a download cut off is done again.
+if [ -e "$dir/complete" ]; then
+    echo "$dir/lib"
+    exit 0
+fi
+command -v mvn > /dev/null 2>&1 || { echo "maven is not installed"; exit 1; }
+mkdir -p "$cache"
+work=$(mktemp -d "$cache/fetch.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+echo "Downloading Apache Kafka $version from Maven Central (about 70 MB, kept in $cache)" >&2
+
+cat > "$work/pom.xml" << POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>dpipe</groupId>
+  <artifactId>kafka-run</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId>
+      <version>$version</version>
+    </dependency>
+    <!-- only for logs: without a binding a broker that fails says nothing -->
+    <dependency>
+      <groupId>org.slf4j</groupId>
+      <artifactId>slf4j-reload4j</artifactId>
+      <version>1.7.36</version>
+    </dependency>
+  </dependencies>
+</project>
+POM
+# The plugin's version is named: Maven alone takes an old one that downloads more.
+if ! (cd "$work" && timeout 600 mvn -q -B \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory=lib) > "$work/log" 2>&1; then
+    sed -n 's/^\[ERROR\] //p' "$work/log" | head -n 3 >&2
+    echo "Apache Kafka could not be fetched from Maven Central"
+    exit 1
+fi
+chmod -R a+rX "$work"
+touch "$work/complete"
+rm -rf "$dir"
+mv "$work" "$dir"
+trap - EXIT
+echo "$dir/lib"
