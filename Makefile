@@ -19,6 +19,7 @@ SQL_PARTS = $(wildcard \
 	src/connect/connect.sql \
 	src/worker/worker.sql \
 	src/load/load.sql \
+	src/catalog/define.sql \
 	src/kafka/kafka.sql \
 	src/catalog/views.sql \
 	src/project/project.sql \

@@ -13,6 +13,7 @@
 #include "utils/guc.h"
 
 #include "base/settings.h"
+#include "catalog/notify.h"
 #include "catalog/status.h"
 #include "kafka/kafka.h"
 #include "worker/worker.h"
@@ -32,5 +33,6 @@ _PG_init(void)
 	dpipe_status_init();
 	dpipe_kafka_init();
 	dpipe_worker_init();
+	dpipe_definition_changed_hook = dpipe_worker_notify_at_commit;
 	MarkGUCPrefixReserved("dpipe");
 }

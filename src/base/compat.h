@@ -46,4 +46,15 @@
 #define DPIPE_CAN_BYPASS_LOGIN false
 #endif
 
+/*
+ * One object_aclcheck() for all kinds of objects since 16 (commit c727f511bd).
+ */
+#if PG_VERSION_NUM >= 160000
+#define dpipe_foreign_server_aclcheck(oid, role, mode) \
+	object_aclcheck(ForeignServerRelationId, (oid), (role), (mode))
+#else
+#define dpipe_foreign_server_aclcheck(oid, role, mode) \
+	pg_foreign_server_aclcheck((oid), (role), (mode))
+#endif
+
 #endif							/* DPIPE_COMPAT_H */

@@ -1,0 +1,16 @@
+-- kafka.sql
+--     Kafka as a source.
+
+CREATE FUNCTION dpipe_create_kafka_source(
+        name text,
+        server text,
+        topic text,
+        target text,
+        format text DEFAULT 'json',
+        envelope text DEFAULT 'none',
+        key text[] DEFAULT NULL,
+        start text DEFAULT 'earliest',
+        options jsonb DEFAULT '{}')
+    RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_create_kafka_source';
+COMMENT ON FUNCTION dpipe_create_kafka_source(text, text, text, text, text, text, text[], text, jsonb) IS 'defines a source that loads Kafka topics into a table, or replaces its definition and keeps its position';
