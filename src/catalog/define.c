@@ -157,8 +157,12 @@ static DpipeStatement source_replace = {
 /*
  * Lay out the position rows of a new epoch: entries of topics that are gone
  * are dropped, the others go to the slot of their partition. The counts of a
- * slot that is gone go to slot 0, so that the sums stay. A worker that still
- * holds the old epoch finds its row gone or of another epoch.
+ * slot that is gone go to slot 0, so that the sums stay. A topic counts as
+ * started when all slots had settled its start: a slot that never ran leaves
+ * partitions to which the argument "start" still applies.
+ *
+ * A worker that still holds the old epoch finds its row gone or of another
+ * epoch.
  */
 static DpipeStatement position_layout = {
 	"WITH s AS (SELECT name, epoch, workers, topics FROM dpipe.source"
@@ -178,6 +182,10 @@ static DpipeStatement position_layout = {
 	"       AS u (topic, partition, next_offset, end_offset, stop_offset,"
 	"             last_timestamp, print_offset, print_timestamp, print_crc)"
 	"       WHERE u.topic = ANY (s.topics)),"
+	" started AS (SELECT pg_catalog.array_agg(t.topic ORDER BY t.topic) AS topics"
+	"       FROM s, pg_catalog.unnest(s.topics) AS t (topic)"
+	"       WHERE EXISTS (SELECT 1 FROM old) AND NOT EXISTS"
+	"           (SELECT 1 FROM old WHERE t.topic <> ALL (old.started))),"
 	" part AS (SELECT slot,"
 	"       pg_catalog.array_agg(topic ORDER BY topic, partition) AS topic,"
 	"       pg_catalog.array_agg(partition ORDER BY topic, partition) AS partition,"
@@ -196,18 +204,19 @@ static DpipeStatement position_layout = {
 	"       pg_catalog.max(old.last_load_id) AS last_load_id,"
 	"       pg_catalog.max(old.last_load_at) AS last_load_at"
 	"       FROM s, old GROUP BY 1)"
-	" INSERT INTO dpipe.position (source, slot, epoch, topic, partition,"
+	" INSERT INTO dpipe.position (source, slot, epoch, started, topic, partition,"
 	"       next_offset, end_offset, stop_offset, last_timestamp, print_offset,"
 	"       print_timestamp, print_crc, rows, bytes, dead_letters,"
 	"       last_load_id, last_load_at)"
-	" SELECT s.name, n.slot, s.epoch, COALESCE(p.topic, '{}'),"
+	" SELECT s.name, n.slot, s.epoch, COALESCE(d.topics, '{}'),"
+	"       COALESCE(p.topic, '{}'),"
 	"       COALESCE(p.partition, '{}'), COALESCE(p.next_offset, '{}'),"
 	"       COALESCE(p.end_offset, '{}'), COALESCE(p.stop_offset, '{}'),"
 	"       COALESCE(p.last_timestamp, '{}'), COALESCE(p.print_offset, '{}'),"
 	"       COALESCE(p.print_timestamp, '{}'), COALESCE(p.print_crc, '{}'),"
 	"       COALESCE(c.rows, 0), COALESCE(c.bytes, 0),"
 	"       COALESCE(c.dead_letters, 0), c.last_load_id, c.last_load_at"
-	"  FROM s CROSS JOIN LATERAL"
+	"  FROM s CROSS JOIN started d CROSS JOIN LATERAL"
 	"       pg_catalog.generate_series(0, s.workers - 1) AS n (slot)"
 	"  LEFT JOIN part p ON p.slot = n.slot"
 	"  LEFT JOIN sums c ON c.slot = n.slot",

@@ -414,9 +414,9 @@ running_library_knows(const char *name)
 	size_t		size = 0;
 	bool		known;
 
-	/* Asking has no effects; setting would load plugins. */
-	known = rd_kafka_conf_get(conf, name, NULL, &size) == RD_KAFKA_CONF_OK ||
-		rd_kafka_topic_conf_get(topic_conf, name, NULL, &size) == RD_KAFKA_CONF_OK;
+	/* Asking has no effects; setting would load plugins. Unset is INVALID. */
+	known = rd_kafka_conf_get(conf, name, NULL, &size) != RD_KAFKA_CONF_UNKNOWN ||
+		rd_kafka_topic_conf_get(topic_conf, name, NULL, &size) != RD_KAFKA_CONF_UNKNOWN;
 	rd_kafka_topic_conf_destroy(topic_conf);
 	rd_kafka_conf_destroy(conf);
 	return known;

@@ -25,12 +25,12 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
-#include "utils/varlena.h"
 
 #include "base/identity.h"
 #include "base/json.h"
 #include "catalog/define.h"
 #include "connect/connect.h"
+#include "kafka/place.h"
 #include "load/load.h"
 
 /* Kafka's own limit: a topic is a directory name with a suffix. */
@@ -162,91 +162,36 @@ topics_array(List *topics)
 
 /* ---------- positions ---------- */
 
-static void pg_attribute_noreturn()
-raise_position(const char *what, const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid position in %s", what),
-			 errdetail_internal("%s", detail),
-			 errhint("A position is \"earliest\", \"latest\", {\"timestamp\": \"2024-05-01 00:00:00+00\"} or {\"topic\": {\"0\": 123}}.")));
-}
-
 static Jsonb *
 jsonb_from_cstring(const char *s)
 {
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(s)));
 }
 
-/* {"timestamp": …} with the instant written out, zone and all. */
-static Jsonb *
-absolute_timestamp(const JsonbValue *v, const char *what)
-{
-	char	   *text = pnstrdup(v->val.string.val, v->val.string.len);
-	Datum		instant = DirectFunctionCall3(timestamptz_in,
-											  CStringGetDatum(text),
-											  ObjectIdGetDatum(InvalidOid),
-											  Int32GetDatum(-1));
-	char		encoded[MAXDATELEN + 1];
-
-	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(instant)))
-		raise_position(what, "The timestamp is infinite.");
-	JsonEncodeDateTime(encoded, instant, TIMESTAMPTZOID, NULL);
-	return jsonb_from_cstring(psprintf("{\"timestamp\": \"%s\"}", encoded));
-}
-
+/* Raise unless all topics of a position are topics of the source. */
 static void
-check_partition_offset(const JsonbValue *key, const JsonbValue *value,
-					   const char *what)
+check_position_topics(const Jsonb *position, List *topics, const char *what)
 {
-	char	   *partition = pnstrdup(key->val.string.val, key->val.string.len);
-	char	   *offset;
+	JsonbIterator *it = JsonbIteratorInit((JsonbContainer *) &position->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
 
-	if (partition[0] == '\0' || strlen(partition) > 9 ||
-		strspn(partition, "0123456789") != strlen(partition) ||
-		(partition[0] == '0' && partition[1] != '\0'))
-		raise_position(what, psprintf("\"%s\" is not the number of a partition.",
-									  partition));
-	if (value->type != jbvNumeric)
-		raise_position(what, psprintf("The offset of partition %s is not a number.",
-									  partition));
-
-	/* At most 18 digits: fits a bigint with room to add. */
-	offset = DatumGetCString(DirectFunctionCall1(numeric_out,
-												 NumericGetDatum(value->val.numeric)));
-	if (strlen(offset) > 18 ||
-		strspn(offset, "0123456789") != strlen(offset))
-		raise_position(what, psprintf("The offset of partition %s is not an integer from 0 on.",
-									  partition));
-}
-
-static void
-check_topic_offsets(const JsonbValue *topic, const JsonbValue *offsets,
-					List *topics, const char *what)
-{
-	char	   *name = pnstrdup(topic->val.string.val, topic->val.string.len);
-	bool		known = false;
-	JsonbIterator *it;
-	JsonbValue	key;
-	JsonbValue	value;
-	ListCell   *lc;
-
-	foreach(lc, topics)
-		known = known || strcmp(lfirst(lc), name) == 0;
-	if (!known)
-		raise_position(what, psprintf("\"%s\" is not a topic of this source.",
-									  name));
-	if (offsets->type != jbvBinary ||
-		!JsonContainerIsObject(offsets->val.binary.data))
-		raise_position(what, psprintf("Topic \"%s\" needs an object of partitions and offsets.",
-									  name));
-
-	it = JsonbIteratorInit(offsets->val.binary.data);
-	(void) JsonbIteratorNext(&it, &key, true);
-	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
-		(void) JsonbIteratorNext(&it, &value, true);
-		check_partition_offset(&key, &value, what);
+		char	   *name;
+		bool		known = false;
+		ListCell   *lc;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(v.val.string.val, v.val.string.len);
+		foreach(lc, topics)
+			known = known || strcmp(lfirst(lc), name) == 0;
+		if (!known)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" in %s is not a topic of this source",
+							name, what)));
 	}
 }
 
@@ -254,42 +199,21 @@ check_topic_offsets(const JsonbValue *topic, const JsonbValue *offsets,
 static Jsonb *
 normal_position(Jsonb *position, List *topics, const char *what)
 {
-	JsonbIterator *it = JsonbIteratorInit((JsonbContainer *) &position->root);
-	JsonbValue	key;
-	JsonbValue	value;
-	JsonbValue *timestamp;
+	KafkaPlace	place = kafka_place_parse(position, what);
+	char		instant[MAXDATELEN + 1];
 
-	if (JB_ROOT_IS_SCALAR(position))
-	{
-		/* a raw scalar is wrapped in an array */
-		(void) JsonbIteratorNext(&it, &value, true);
-		(void) JsonbIteratorNext(&it, &value, true);
-		if (value.type == jbvString &&
-			((value.val.string.len == 8 &&
-			  memcmp(value.val.string.val, "earliest", 8) == 0) ||
-			 (value.val.string.len == 6 &&
-			  memcmp(value.val.string.val, "latest", 6) == 0)))
-			return position;
-		raise_position(what, "It is neither \"earliest\" nor \"latest\" nor an object.");
-	}
-	if (!JB_ROOT_IS_OBJECT(position) || JB_ROOT_COUNT(position) == 0)
-		raise_position(what, "It names no position.");
+	if (place.kind == KAFKA_PLACE_OFFSETS)
+		check_position_topics(position, topics, what);
+	if (place.kind != KAFKA_PLACE_TIME)
+		return position;
 
-	timestamp = dpipe_json_field(position, "timestamp");
-	if (timestamp != NULL && timestamp->type == jbvString)
-	{
-		if (JB_ROOT_COUNT(position) != 1)
-			raise_position(what, "Beside \"timestamp\" nothing else can be given.");
-		return absolute_timestamp(timestamp, what);
-	}
-
-	(void) JsonbIteratorNext(&it, &key, true);
-	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
-	{
-		(void) JsonbIteratorNext(&it, &value, true);
-		check_topic_offsets(&key, &value, topics, what);
-	}
-	return position;
+	/* A worker has its own time zone: write the instant out, zone and all. */
+	JsonEncodeDateTime(instant,
+					   TimestampTzGetDatum((place.time_ms -
+											(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
+											SECS_PER_DAY * INT64CONST(1000)) * 1000),
+					   TIMESTAMPTZOID, NULL);
+	return jsonb_from_cstring(psprintf("{\"timestamp\": \"%s\"}", instant));
 }
 
 /* The argument start: a bare word, or JSON. */
@@ -298,11 +222,14 @@ parse_start(const char *arg, List *topics)
 {
 	char	   *s = trim(pstrdup(arg));
 
-	if (strcmp(s, "earliest") == 0 || strcmp(s, "latest") == 0)
-		return jsonb_from_cstring(psprintf("\"%s\"", s));
 	if (s[0] != '{' && s[0] != '"')
-		raise_position("argument \"start\"",
-					   "It is neither earliest nor latest nor JSON.");
+	{
+		StringInfoData word;
+
+		initStringInfo(&word);
+		escape_json(&word, s);
+		s = word.data;
+	}
 	return normal_position(jsonb_from_cstring(s), topics,
 						   "argument \"start\"");
 }
