@@ -401,22 +401,43 @@ dpipe_drop_source(PG_FUNCTION_ARGS)
 
 /* ---------- adopt ---------- */
 
-/* A copy made by CREATE DATABASE … TEMPLATE carries its original's row. */
+/*
+ * A role of this database's own definitions has a new name. Its history is
+ * found by the old pair of name and OID, so it goes first.
+ */
+#define RENAMED \
+	"(SELECT DISTINCT s.owner, s.owner_oid, r.rolname::pg_catalog.text AS new_name" \
+	"   FROM dpipe.source s" \
+	"   JOIN dpipe.incarnation i ON i.id = s.incarnation" \
+	"   JOIN pg_catalog.pg_roles r ON r.oid = s.owner_oid" \
+	"  WHERE r.rolname <> s.owner AND NOT EXISTS" \
+	"        (SELECT 1 FROM pg_catalog.pg_roles o WHERE o.rolname = s.owner)) n"
+
+static DpipeStatement follow_names[] = {
+	{"UPDATE dpipe.ledger l SET owner = n.new_name FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.letter l SET owner = n.new_name FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.gap_log l SET owner = n.new_name FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.source l SET owner = n.new_name,"
+		"       version = l.version + 1, changed_at = pg_catalog.now() FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+};
+
+/* A copy made by CREATE DATABASE ... TEMPLATE carries its original's row. */
 static DpipeStatement renew_incarnation = {
 	"UPDATE dpipe.incarnation i SET id = pg_catalog.gen_random_uuid(),"
 	"       database_oid = $1 WHERE i.database_oid <> $1", 1, {OIDOID}
 };
 
-static DpipeStatement adopt_sources = {
-	"UPDATE dpipe.source s SET incarnation = i.id, owner_oid = r.oid,"
-	"       version = s.version + 1, changed_at = pg_catalog.now()"
-	"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
-	" WHERE r.rolname = s.owner"
-	"   AND (s.incarnation <> i.id OR s.owner_oid <> r.oid)", 0, {0}
-};
-
-/* History follows its owner's name to the role that has it now. */
-static DpipeStatement adopt_history[] = {
+/* In a restored dump only names are of any use; history follows them. */
+static DpipeStatement follow_oids[] = {
+	{"UPDATE dpipe.source s SET incarnation = i.id, owner_oid = r.oid,"
+		"       version = s.version + 1, changed_at = pg_catalog.now()"
+		"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
+		" WHERE r.rolname = s.owner"
+	"   AND (s.incarnation <> i.id OR s.owner_oid <> r.oid)", 0, {0}},
 	{"UPDATE dpipe.ledger l SET owner_oid = r.oid FROM pg_catalog.pg_roles r"
 	" WHERE r.rolname = l.owner AND l.owner_oid <> r.oid", 0, {0}},
 	{"UPDATE dpipe.letter l SET owner_oid = r.oid FROM pg_catalog.pg_roles r"
@@ -463,10 +484,11 @@ dpipe_adopt(PG_FUNCTION_ARGS)
 
 	check_may_adopt();
 	dpipe_spi_begin(&spi);
+	for (int i = 0; i < lengthof(follow_names); i++)
+		(void) dpipe_spi_run(&follow_names[i], NULL, NULL, false, 0);
 	(void) dpipe_spi_run(&renew_incarnation, args, NULL, false, 0);
-	(void) dpipe_spi_run(&adopt_sources, NULL, NULL, false, 0);
-	for (int i = 0; i < lengthof(adopt_history); i++)
-		(void) dpipe_spi_run(&adopt_history[i], NULL, NULL, false, 0);
+	for (int i = 0; i < lengthof(follow_oids); i++)
+		(void) dpipe_spi_run(&follow_oids[i], NULL, NULL, false, 0);
 
 	n = dpipe_spi_run(&orphans, NULL, NULL, false, 0);
 	for (uint64 row = 0; row < n; row++)

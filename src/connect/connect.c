@@ -406,31 +406,53 @@ raise_kerberos(const char *detail)
 
 /* ---------- the validator ---------- */
 
-static bool
-running_library_knows(const char *name)
+/*
+ * The running library's own list, as text: each property at the start of a
+ * line. There is no function that asks for one: "get" finds only those that
+ * have a value, and "set" would load plugins.
+ */
+static char *
+library_properties(void)
 {
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	rd_kafka_topic_conf_t *topic_conf = rd_kafka_topic_conf_new();
+	char	   *text = NULL;
 	size_t		size = 0;
-	bool		known;
+	FILE	   *f = open_memstream(&text, &size);
+	char	   *copy;
 
-	/* Asking has no effects; setting would load plugins. Unset is INVALID. */
-	known = rd_kafka_conf_get(conf, name, NULL, &size) != RD_KAFKA_CONF_UNKNOWN ||
-		rd_kafka_topic_conf_get(topic_conf, name, NULL, &size) != RD_KAFKA_CONF_UNKNOWN;
-	rd_kafka_topic_conf_destroy(topic_conf);
-	rd_kafka_conf_destroy(conf);
-	return known;
+	if (f == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	rd_kafka_conf_properties_show(f);
+	if (fclose(f) != 0)
+		size = 0;
+	copy = MemoryContextAllocExtended(CurrentMemoryContext, size + 1,
+									  MCXT_ALLOC_NO_OOM);
+	if (copy != NULL)
+	{
+		memcpy(copy, text, size);
+		copy[size] = '\0';
+	}
+	free(text);
+	if (copy == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return copy;
 }
 
 static void
-warn_unless_known(const char *name)
+warn_unless_known(const char *name, const char *known)
 {
-	if (!running_library_knows(name))
+	char	   *line = psprintf("\n%s ", name);
+
+	if (strstr(known, line) == NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("Kafka property \"%s\" is not known to the installed librdkafka %s",
 						name, rd_kafka_version_str()),
 				 errdetail("Connections will fail until it is removed or librdkafka is upgraded.")));
+	pfree(line);
 }
 
 static bool
@@ -450,6 +472,7 @@ dpipe_kafka_validator(PG_FUNCTION_ARGS)
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
 	Place		place;
+	char	   *known;
 	ListCell   *lc;
 
 	if (catalog == ForeignServerRelationId)
@@ -469,8 +492,10 @@ dpipe_kafka_validator(PG_FUNCTION_ARGS)
 		DefElem    *def = lfirst_node(DefElem, lc);
 
 		check_property(def->defname, defGetString(def), place, superuser());
-		warn_unless_known(def->defname);
 	}
+	known = options ? library_properties() : NULL;
+	foreach(lc, options)
+		warn_unless_known(lfirst_node(DefElem, lc)->defname, known);
 	if (place == IN_SERVER && !has_option(options, "bootstrap.servers") &&
 		!has_option(options, "metadata.broker.list"))
 		ereport(ERROR,
@@ -544,10 +569,12 @@ source_properties(const Jsonb *extra, Oid role)
 void
 dpipe_kafka_check_extra(const Jsonb *extra, Oid role)
 {
+	List	   *properties = source_properties(extra, role);
+	char	   *known = properties ? library_properties() : NULL;
 	ListCell   *lc;
 
-	foreach(lc, source_properties(extra, role))
-		warn_unless_known(((DpipeProperty *) lfirst(lc))->name);
+	foreach(lc, properties)
+		warn_unless_known(((DpipeProperty *) lfirst(lc))->name, known);
 }
 
 /* ---------- what a connection is made of ---------- */
