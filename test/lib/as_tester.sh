@@ -29,7 +29,8 @@ if [ -z "${DPIPE_KAFKA_LIB:-}${DPIPE_KAFKA_SKIP:-}" ]; then
     fi
 fi
 cd "$testdir"
-exec $run env PATH="$bindir:$PATH" \
+# dpipe wants UTF-8 databases, and initdb makes what the environment says.
+exec $run env PATH="$bindir:$PATH" LANG=C.UTF-8 \
     PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
     PERL5LIB="$pgxs/src/test/perl:$top/test/lib" \
     TESTDIR="$testdir" TESTDATADIR="$tmp" TESTLOGDIR="$tmp/log" \
