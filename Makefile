@@ -27,7 +27,7 @@ SQL_PARTS = $(wildcard \
 	src/run/run.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql
+EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql src/.flags
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --load-extension=dpipe
@@ -45,15 +45,20 @@ PG_CFLAGS += -Werror
 endif
 PG_CPPFLAGS += $(DPIPE_CPPFLAGS)
 
+# No bitcode: none of our functions is worth inlining into expressions.
+override with_llvm = no
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# No bitcode: none of our functions is worth inlining into expressions.
-override with_llvm = no
-
-# One library, many small files: a changed header rebuilds everything.
-$(OBJS): $(wildcard src/*/*.h src/*.h)
+# One library, many small files: a changed header rebuilds everything, and so
+# do other flags, or a release would be linked with objects of a test build.
+$(OBJS): $(wildcard src/*/*.h src/*.h) src/.flags
+src/.flags: FORCE
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(CPPFLAGS) $(CFLAGS)' > $@
+.PHONY: FORCE
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION dpipe" to load this file. \quit'; cat $(SQL_PARTS); } > $@

@@ -4,12 +4,25 @@
 # Debian's PostgreSQL finds its files relative to its own binary, so a copy of
 # its three trees under tmp_install/ is a whole server of its own: tests never
 # touch the installed one and need no right to write there. Prints the copy's
-# pg_config. Extra make arguments can be given in DPIPE_MAKE.
+# pg_config.
+#
+#   DPIPE_VARIANT   devel (default): assertions and fault points, built in the
+#                   tree. Any other name: built from a copy of the sources,
+#                   all under tmp_install.NAME/; "release" is what ships.
+#   DPIPE_MAKE      more arguments for make, for a variant of one's own
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 pg_config=${1:-${PG_CONFIG:-pg_config}}
 real=$(cd "$("$pg_config" --bindir)" && pwd)/pg_config
-root=$top/tmp_install
+variant=${DPIPE_VARIANT:-devel}
+
+if [ "$variant" = devel ]; then
+    root=$top/tmp_install
+    tree=$top
+else
+    root=${DPIPE_VARIANT_DIR:-$top}/tmp_install.$variant
+    tree=$root/build
+fi
 copy=$root$real
 
 if [ ! -x "$copy" ]; then
@@ -25,6 +38,18 @@ if [ ! -x "$copy" ]; then
         cp -a "$internal" "$root$(dirname "$internal")/"
     fi
 fi
+if [ "$variant" != devel ]; then
+    mkdir -p "$tree"
+    rm -rf "$tree/src.new"
+    cp -a "$top/src" "$tree/src.new"
+    find "$tree/src.new" -name '*.o' -delete
+    # Objects that are newer than their sources are kept.
+    cp -a "$tree/src.new/." "$tree/src/" 2> /dev/null || mv "$tree/src.new" "$tree/src"
+    rm -rf "$tree/src.new"
+    cp -a "$top/Makefile" "$top/dpipe.control" "$tree/"
+fi
+devel=DPIPE_DEVEL=1
+[ "$variant" != release ] || devel=
 # shellcheck disable=SC2086
-make -s -C "$top" -j2 PG_CONFIG="$copy" DPIPE_DEVEL=1 ${DPIPE_MAKE:-} all install >&2
+make -s -C "$tree" -j2 PG_CONFIG="$copy" $devel ${DPIPE_MAKE:-} all install >&2
 echo "$copy"
