@@ -163,16 +163,21 @@ SELECT public.try(name => 's3', topic => 'a,b', options => '{"stop_at": "latest"
 SELECT stop_offset FROM dpipe.position WHERE source = 's3';
 
 -- States that last: a new try begins with each change of the definition.
+BEGIN;
 INSERT INTO dpipe.slot_state (source, slot, state, reason, last_error, last_error_at)
 VALUES ('s3', 0, 'error', 'gap in topic a', 'offset 5 is gone', '2024-05-01 00:00:00+00');
 UPDATE dpipe.source SET enabled = true WHERE name = 's3';
 SELECT state, reason, last_error FROM dpipe.source_status WHERE source = 's3';
-BEGIN;
+SAVEPOINT before;
 SELECT dpipe_enable_source('s3');
 SELECT state <> 'error' AS tried_again, last_error FROM dpipe.source_status WHERE source = 's3';
-ROLLBACK;
+ROLLBACK TO before;
+SELECT dpipe_create_kafka_source('s3', 'events', 'a,b', 'raw.t');
+SELECT state <> 'error' AS tried_again FROM dpipe.source_status WHERE source = 's3';
+ROLLBACK TO before;
 SELECT dpipe_disable_source('s3');
 SELECT state, reason, last_error FROM dpipe.source_status WHERE source = 's3';
+ROLLBACK;
 
 -- What is wrong with the world is said without a worker.
 BEGIN;

@@ -65,6 +65,7 @@ static DpipeStatement source_lock = {
 
 typedef struct LockedSource
 {
+	char	   *owner_name;
 	Oid			owner;
 	bool		restored;		/* as dpipe_source_get tells it */
 } LockedSource;
@@ -86,6 +87,7 @@ lock_source(const char *name, LockedSource *locked)
 	{
 		source.owner_name = dpipe_spi_text(0, 1, cxt);
 		source.owner = DatumGetObjectId(dpipe_spi_datum(0, 2, &isnull));
+		locked->owner_name = source.owner_name;
 		locked->owner = source.owner;
 		locked->restored = dpipe_spi_bool(0, 3);
 	}
@@ -116,6 +118,10 @@ notice_if_restored(const char *name, const LockedSource *locked)
 				 errhint("Run SELECT dpipe_adopt() when this database is to take over.")));
 }
 
+/*
+ * The role that owns the source. In a copy that was not adopted yet the stored
+ * OID is another database's: there it is whoever has the name.
+ */
 Oid
 dpipe_source_lock(const char *name)
 {
@@ -124,7 +130,8 @@ dpipe_source_lock(const char *name)
 	if (!lock_source(name, &locked))
 		return InvalidOid;
 	notice_if_restored(name, &locked);
-	return locked.owner;
+	return locked.restored ? get_role_oid(locked.owner_name, false) :
+		locked.owner;
 }
 
 /* ---------- create or replace ---------- */
