@@ -162,6 +162,36 @@ UPDATE dpipe.position SET stop_offset = '{8,8,8}' WHERE source = 's3';
 SELECT public.try(name => 's3', topic => 'a,b', options => '{"stop_at": "latest"}');
 SELECT stop_offset FROM dpipe.position WHERE source = 's3';
 
+-- Seeking: some partitions, or all of them; always a new epoch.
+SELECT dpipe_seek('s3', '{"b": {"1": 77, "6": 5}}');
+DROP VIEW positions;
+CREATE VIEW positions AS
+SELECT slot, epoch, started, topic, partition, next_offset, end_offset, stop_offset, last_timestamp, print_offset, rows
+  FROM dpipe.position WHERE source = 's3';
+SELECT * FROM positions ORDER BY slot;
+BEGIN;
+SELECT dpipe_seek('s3', '"latest"');
+SELECT * FROM positions ORDER BY slot;
+SELECT start, version, epoch FROM dpipe.source WHERE name = 's3';
+ROLLBACK;
+BEGIN;
+SELECT dpipe_seek('s3', '{"timestamp": "2024-05-01 12:00+00"}');
+SELECT * FROM positions ORDER BY slot;
+SELECT start ->> 'timestamp' = to_jsonb('2024-05-01 12:00+00'::timestamptz) #>> '{}' AS moved FROM dpipe.source WHERE name = 's3';
+ROLLBACK;
+SELECT dpipe_seek('s3', '{"x": {"0": 1}}');
+SELECT dpipe_seek('s3', '"middle"');
+SELECT dpipe_seek('s3', NULL);
+SELECT dpipe_seek('s9', '"latest"');
+SET ROLE regress_dpipe_mallory;
+SELECT dpipe_seek('s3', '"latest"');
+RESET ROLE;
+SELECT dpipe_seek('s3', '{"b": {"1": 201}}');
+UPDATE dpipe.position SET topic = topic[1:3], partition = partition[1:3], next_offset = next_offset[1:3],
+       end_offset = end_offset[1:3], stop_offset = stop_offset[1:3], last_timestamp = '{2,2,2}',
+       print_offset = print_offset[1:3], print_timestamp = print_timestamp[1:3], print_crc = print_crc[1:3]
+ WHERE source = 's3';
+
 -- States that last: a new try begins with each change of the definition.
 BEGIN;
 INSERT INTO dpipe.slot_state (source, slot, state, reason, last_error, last_error_at)

@@ -168,6 +168,9 @@ static DpipeStatement source_replace = {
  * started when all slots had settled its start: a slot that never ran leaves
  * partitions to which the argument "start" still applies.
  *
+ * For dpipe_seek: $2, an object {topic: {partition: offset}}, overrides
+ * entries, whose fingerprints mean nothing then; $3 forgets them all.
+ *
  * A worker that still holds the old epoch finds its row gone or of another
  * epoch.
  */
@@ -176,7 +179,7 @@ static DpipeStatement position_layout = {
 	"       WHERE name = $1),"
 	" old AS (DELETE FROM dpipe.position p USING s WHERE p.source = s.name"
 	"       RETURNING p.*),"
-	" entry AS (SELECT u.*, u.partition % s.workers AS slot FROM s, old,"
+	" had AS (SELECT u.* FROM s, old,"
 	"       ROWS FROM (pg_catalog.unnest(old.topic),"
 	"           pg_catalog.unnest(old.partition),"
 	"           pg_catalog.unnest(old.next_offset),"
@@ -188,10 +191,24 @@ static DpipeStatement position_layout = {
 	"           pg_catalog.unnest(old.print_crc))"
 	"       AS u (topic, partition, next_offset, end_offset, stop_offset,"
 	"             last_timestamp, print_offset, print_timestamp, print_crc)"
-	"       WHERE u.topic = ANY (s.topics)),"
+	"       WHERE u.topic = ANY (s.topics) AND NOT $3),"
+	" sought AS (SELECT t.key AS topic,"
+	"       o.key::pg_catalog.int4 AS partition,"
+	"       o.value::pg_catalog.int8 AS next_offset"
+	"       FROM pg_catalog.jsonb_each($2) t,"
+	"            pg_catalog.jsonb_each_text(t.value) o),"
+	" entry AS (SELECT h.*, h.partition % s.workers AS slot FROM s, had h"
+	"       WHERE NOT EXISTS (SELECT 1 FROM sought w"
+	"           WHERE w.topic = h.topic AND w.partition = h.partition)"
+	"       UNION ALL"
+	"       SELECT w.topic, w.partition, w.next_offset,"
+	"           COALESCE(h.end_offset, -1), COALESCE(h.stop_offset, -1),"
+	"           -1, -1, -1, -1, w.partition % s.workers"
+	"       FROM s CROSS JOIN sought w LEFT JOIN had h"
+	"           ON h.topic = w.topic AND h.partition = w.partition),"
 	" started AS (SELECT pg_catalog.array_agg(t.topic ORDER BY t.topic) AS topics"
 	"       FROM s, pg_catalog.unnest(s.topics) AS t (topic)"
-	"       WHERE EXISTS (SELECT 1 FROM old) AND NOT EXISTS"
+	"       WHERE NOT $3 AND EXISTS (SELECT 1 FROM old) AND NOT EXISTS"
 	"           (SELECT 1 FROM old WHERE t.topic <> ALL (old.started))),"
 	" part AS (SELECT slot,"
 	"       pg_catalog.array_agg(topic ORDER BY topic, partition) AS topic,"
@@ -227,8 +244,21 @@ static DpipeStatement position_layout = {
 	"       pg_catalog.generate_series(0, s.workers - 1) AS n (slot)"
 	"  LEFT JOIN part p ON p.slot = n.slot"
 	"  LEFT JOIN sums c ON c.slot = n.slot",
-	1, {TEXTOID}
+	3, {TEXTOID, JSONBOID, BOOLOID}
 };
+
+static void
+lay_out_positions(const char *name, const Jsonb *offsets, bool forget)
+{
+	bool		nulls[3] = {false, offsets == NULL, false};
+	Datum		args[3] = {
+		CStringGetTextDatum(name),
+		PointerGetDatum(offsets),
+		BoolGetDatum(forget),
+	};
+
+	(void) dpipe_spi_run(&position_layout, args, nulls, false, 0);
+}
 
 /* Only when a new epoch asks for it: most replacements move no position. */
 static DpipeStatement layout_is_current = {
@@ -325,7 +355,7 @@ dpipe_source_define(const DpipeDefinition *def)
 		replace_definition(def, args, nulls);
 	}
 	if (dpipe_spi_run(&layout_is_current, args, NULL, false, 0) == 0)
-		run_by_name(&position_layout, def->name);
+		lay_out_positions(def->name, NULL, false);
 	run_by_name(&states_reset, def->name);
 	run_by_name(&states_prune, def->name);
 	dpipe_spi_end(&spi);
@@ -404,6 +434,60 @@ dpipe_drop_source(PG_FUNCTION_ARGS)
 	dpipe_spi_end(&spi);
 	dpipe_definition_changed();
 	PG_RETURN_VOID();
+}
+
+/* ---------- seek ---------- */
+
+static DpipeStatement next_epoch = {
+	"UPDATE dpipe.source s SET epoch = s.epoch + 1, version = s.version + 1,"
+	"       start = COALESCE($3, s.start), changed_at = pg_catalog.now()"
+	" WHERE s.name = $1 AND s.kind = $2", 3, {TEXTOID, TEXTOID, JSONBOID}
+};
+
+static DpipeStatement foreign_topic = {
+	"SELECT k.topic FROM dpipe.source s,"
+	"       pg_catalog.jsonb_object_keys($2) AS k (topic)"
+	" WHERE s.name = $1 AND k.topic <> ALL (s.topics)", 2, {TEXTOID, JSONBOID}
+};
+
+static void
+check_topics_of_source(const char *name, const Jsonb *offsets)
+{
+	Datum		args[2] = {CStringGetTextDatum(name), JsonbPGetDatum(offsets)};
+
+	if (dpipe_spi_run(&foreign_topic, args, NULL, false, 1) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not a topic of source \"%s\"",
+						dpipe_spi_text(0, 1, CurrentMemoryContext), name)));
+}
+
+void
+dpipe_source_seek(const char *name, const char *kind, const Jsonb *offsets,
+				  const Jsonb *start)
+{
+	LockedSource locked;
+	DpipeSpi	spi;
+	bool		nulls[3] = {false, false, start == NULL};
+	Datum		args[3] = {
+		CStringGetTextDatum(name),
+		CStringGetTextDatum(kind),
+		PointerGetDatum(start),
+	};
+
+	lock_existing_source(name, &locked);
+	notice_if_restored(name, &locked);
+	dpipe_spi_begin(&spi);
+	if (offsets)
+		check_topics_of_source(name, offsets);
+	if (dpipe_spi_run(&next_epoch, args, nulls, false, 0) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("source \"%s\" is not of kind %s", name, kind)));
+	lay_out_positions(name, offsets, start != NULL);
+	run_by_name(&states_reset, name);
+	dpipe_spi_end(&spi);
+	dpipe_definition_changed();
 }
 
 /* ---------- adopt ---------- */

@@ -57,6 +57,14 @@ extern Oid	dpipe_source_lock(const char *name);
  */
 extern void dpipe_source_define(const DpipeDefinition *def);
 
+/*
+ * Move the positions of a source, under a new epoch. Either to "offsets", an
+ * object {topic: {partition: offset}} that leaves other partitions where they
+ * are, or all of them to "start", which replaces the definition's.
+ */
+extern void dpipe_source_seek(const char *name, const char *kind,
+							  const Jsonb *offsets, const Jsonb *start);
+
 /* 22023 unless the name can be one; "what" begins the message. */
 extern void dpipe_check_name(const char *name, const char *what);
 

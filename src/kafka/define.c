@@ -1,6 +1,6 @@
 /*
  * define.c
- *		dpipe_create_kafka_source: checks that need no broker.
+ *		dpipe_create_kafka_source and dpipe_seek: checks that need no broker.
  *
  * A definition that passes here can fail later only for what the world
  * changes: nothing is asked over the network, so defining works while the
@@ -37,6 +37,7 @@
 #define MAX_TOPIC_LEN 249
 
 PG_FUNCTION_INFO_V1(dpipe_create_kafka_source);
+PG_FUNCTION_INFO_V1(dpipe_seek);
 
 /* ---------- arguments ---------- */
 
@@ -195,25 +196,32 @@ check_position_topics(const Jsonb *position, List *topics, const char *what)
 	}
 }
 
-/* Check a position; the result is the form that is stored. */
+/* The form that is stored. */
 static Jsonb *
-normal_position(Jsonb *position, List *topics, const char *what)
+absolute_position(Jsonb *position, const KafkaPlace *place)
 {
-	KafkaPlace	place = kafka_place_parse(position, what);
 	char		instant[MAXDATELEN + 1];
 
-	if (place.kind == KAFKA_PLACE_OFFSETS)
-		check_position_topics(position, topics, what);
-	if (place.kind != KAFKA_PLACE_TIME)
+	if (place->kind != KAFKA_PLACE_TIME)
 		return position;
 
 	/* A worker has its own time zone: write the instant out, zone and all. */
 	JsonEncodeDateTime(instant,
-					   TimestampTzGetDatum((place.time_ms -
+					   TimestampTzGetDatum((place->time_ms -
 											(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
 											SECS_PER_DAY * INT64CONST(1000)) * 1000),
 					   TIMESTAMPTZOID, NULL);
 	return jsonb_from_cstring(psprintf("{\"timestamp\": \"%s\"}", instant));
+}
+
+static Jsonb *
+checked_position(Jsonb *position, List *topics, const char *what)
+{
+	KafkaPlace	place = kafka_place_parse(position, what);
+
+	if (place.kind == KAFKA_PLACE_OFFSETS)
+		check_position_topics(position, topics, what);
+	return absolute_position(position, &place);
 }
 
 /* The argument start: a bare word, or JSON. */
@@ -230,7 +238,7 @@ parse_start(const char *arg, List *topics)
 		escape_json(&word, s);
 		s = word.data;
 	}
-	return normal_position(jsonb_from_cstring(s), topics,
+	return checked_position(jsonb_from_cstring(s), topics,
 						   "argument \"start\"");
 }
 
@@ -245,7 +253,7 @@ check_options(Jsonb *options, List *topics)
 	stop_at = dpipe_json_document(options, "stop_at");
 	if (stop_at == NULL)
 		return options;
-	stop_at = normal_position(stop_at, topics, "option \"stop_at\"");
+	stop_at = checked_position(stop_at, topics, "option \"stop_at\"");
 	stop_at = jsonb_from_cstring(psprintf("{\"stop_at\": %s}",
 										  JsonbToCString(NULL, &stop_at->root,
 														 VARSIZE(stop_at))));
@@ -328,5 +336,30 @@ dpipe_create_kafka_source(PG_FUNCTION_ARGS)
 	dpipe_kafka_check_extra(librdkafka, owner);
 	prepare_target(&def, target, owner);
 	dpipe_source_define(&def);
+	PG_RETURN_VOID();
+}
+
+/*
+ * dpipe_seek(source, position). Works on a running source: its workers find
+ * their epoch gone and start from the new positions.
+ */
+Datum
+dpipe_seek(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_argument(fcinfo, 0, "source");
+	Jsonb	   *position;
+	KafkaPlace	place;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"position\" must not be null")));
+	position = PG_GETARG_JSONB_P(1);
+	place = kafka_place_parse(position, "argument \"position\"");
+	if (place.kind == KAFKA_PLACE_OFFSETS)
+		dpipe_source_seek(name, "kafka", position, NULL);
+	else
+		dpipe_source_seek(name, "kafka", NULL,
+						  absolute_position(position, &place));
 	PG_RETURN_VOID();
 }

@@ -14,3 +14,7 @@ CREATE FUNCTION dpipe_create_kafka_source(
     RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_create_kafka_source';
 COMMENT ON FUNCTION dpipe_create_kafka_source(text, text, text, text, text, text, text[], text, jsonb) IS 'defines a source that loads Kafka topics into a table, or replaces its definition and keeps its position';
+
+CREATE FUNCTION dpipe_seek(source text, "position" jsonb) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_seek';
+COMMENT ON FUNCTION dpipe_seek(text, jsonb) IS 'moves a source to "earliest", "latest", {"timestamp": …} or {topic: {partition: offset}}';
