@@ -57,4 +57,35 @@
 	pg_foreign_server_aclcheck((oid), (role), (mode))
 #endif
 
+/*
+ * Privileges to check moved from the range table entry to a node of their own
+ * in 16 (commit a61b1f7482). Includers have parser/parse_node.h.
+ */
+#if PG_VERSION_NUM >= 160000
+#define dpipe_nsitem_permissions(nsitem) ((nsitem)->p_perminfo)
+#define dpipe_check_permissions(pstate, nsitem) \
+	((void) ExecCheckPermissions((pstate)->p_rtable, \
+								 list_make1((nsitem)->p_perminfo), true))
+#else
+#define dpipe_nsitem_permissions(nsitem) ((nsitem)->p_rte)
+#define dpipe_check_permissions(pstate, nsitem) \
+	((void) ExecCheckRTPerms((pstate)->p_rtable, true))
+#endif
+
+/* Soft errors gave it a second argument in 16 (commit 858e776c84). */
+#if PG_VERSION_NUM >= 160000
+#define dpipe_qualified_name_list(s) stringToQualifiedNameList((s), NULL)
+#else
+#define dpipe_qualified_name_list(s) stringToQualifiedNameList(s)
+#endif
+
+/* Base64 works on unsigned bytes since 18 (commit b28c59a6cd). */
+#if PG_VERSION_NUM >= 180000
+#define dpipe_b64_encode(src, len, dst, room) \
+	pg_b64_encode((const uint8 *) (src), (len), (dst), (room))
+#else
+#define dpipe_b64_encode(src, len, dst, room) \
+	pg_b64_encode((src), (len), (dst), (room))
+#endif
+
 #endif							/* DPIPE_COMPAT_H */

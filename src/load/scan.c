@@ -1,0 +1,597 @@
+/*
+ * scan.c
+ *		One pass over a JSON text: is it JSON, and where are its fields?
+ *
+ * Accepts exactly what PostgreSQL's json input accepts (RFC 8259: no BOM, no
+ * comments, no trailing text), apart from depth, where that one depends on
+ * the stack. Besides it notes what jsonb would refuse, so that a bad record
+ * is found without an error being raised. No recursion: the kinds of the
+ * open containers are a bitmap, so hostile depth costs no stack.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "load/scan.h"
+
+/* Limits of numeric: see NUMERIC_WEIGHT_MASK and NUMERIC_DSCALE_MAX. */
+#define NUMERIC_MAX_INTEGER_DIGITS 131072
+#define NUMERIC_MAX_FRACTION_DIGITS 16383
+
+typedef struct Scanner
+{
+	const char *start;
+	const char *p;
+	const char *end;
+	int			flags;			/* of the value being scanned */
+	int			depth;
+	DpipeJsonError error;
+	uint8		is_object[DPIPE_SCAN_MAX_DEPTH / 8 + 1];
+} Scanner;
+
+/* 1: ordinary inside of a string; 0: quote, backslash, control character. */
+static const uint8 plain[256] = {
+	[0x20 ... 0x21] = 1,
+	[0x23 ... 0x5B] = 1,
+	[0x5D ... 0xFF] = 1,
+};
+
+static inline bool
+fail(Scanner *s, DpipeJsonError error)
+{
+	s->error = s->p >= s->end ? DPIPE_JSON_UNEXPECTED_END : error;
+	return false;
+}
+
+static inline void
+skip_space(Scanner *s)
+{
+	while (s->p < s->end &&
+		   (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
+		s->p++;
+}
+
+static inline int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Four hex digits at p, which the caller knows to be there; -1 if not. */
+static inline int
+hex4(const char *p)
+{
+	int			value = 0;
+
+	for (int i = 0; i < 4; i++)
+	{
+		int			digit = hex_digit(p[i]);
+
+		if (digit < 0)
+			return -1;
+		value = (value << 4) | digit;
+	}
+	return value;
+}
+
+#define IS_HIGH_SURROGATE(u) ((u) >= 0xD800 && (u) <= 0xDBFF)
+#define IS_LOW_SURROGATE(u) ((u) >= 0xDC00 && (u) <= 0xDFFF)
+
+/*
+ * After \u. "high" tells that the character before was the first half of a
+ * pair; it is set for the next one.
+ */
+static bool
+scan_unicode_escape(Scanner *s, bool *high)
+{
+	int			unit;
+	bool		after_high = *high;
+
+	for (int i = 0; i < 4; i++)
+	{
+		if (s->p + i >= s->end || hex_digit(s->p[i]) < 0)
+		{
+			s->p += i;
+			return fail(s, DPIPE_JSON_BAD_ESCAPE);
+		}
+	}
+	unit = hex4(s->p);
+	s->p += 4;
+	*high = IS_HIGH_SURROGATE(unit);
+	if (after_high != IS_LOW_SURROGATE(unit))
+		s->flags |= DPIPE_JSON_HAS_SURROGATE;
+	if (unit == 0)
+		s->flags |= DPIPE_JSON_HAS_NUL;
+	return true;
+}
+
+/* At the opening quote; leaves p behind the closing one. */
+static bool
+scan_string(Scanner *s)
+{
+	bool		high = false;
+
+	s->p++;
+	for (;;)
+	{
+		const char *run = s->p;
+
+		while (s->p < s->end && plain[(uint8) *s->p])
+			s->p++;
+		if (high && s->p > run)
+		{
+			s->flags |= DPIPE_JSON_HAS_SURROGATE;
+			high = false;
+		}
+		if (s->p >= s->end)
+			return fail(s, DPIPE_JSON_UNEXPECTED_END);
+		if (*s->p == '"')
+			break;
+		if (*s->p != '\\')
+			return fail(s, DPIPE_JSON_CONTROL_CHARACTER);
+
+		s->flags |= DPIPE_JSON_HAS_ESCAPE;
+		s->p++;
+		if (s->p >= s->end)
+			return fail(s, DPIPE_JSON_UNEXPECTED_END);
+		switch (*s->p)
+		{
+			case 'u':
+				s->p++;
+				if (!scan_unicode_escape(s, &high))
+					return false;
+				break;
+			case '"':
+			case '\\':
+			case '/':
+			case 'b':
+			case 'f':
+			case 'n':
+			case 'r':
+			case 't':
+				s->p++;
+				if (high)
+					s->flags |= DPIPE_JSON_HAS_SURROGATE;
+				high = false;
+				break;
+			default:
+				return fail(s, DPIPE_JSON_BAD_ESCAPE);
+		}
+	}
+	if (high)
+		s->flags |= DPIPE_JSON_HAS_SURROGATE;
+	s->p++;
+	return true;
+}
+
+static inline bool
+scan_digits(Scanner *s)
+{
+	const char *from = s->p;
+
+	while (s->p < s->end && *s->p >= '0' && *s->p <= '9')
+		s->p++;
+	return s->p > from ? true : fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+}
+
+/*
+ * Can numeric hold it? The arithmetic of numeric's input function: "digits"
+ * is what stands before the exponent, "nint" and "nfrac" count the digits
+ * around its point.
+ */
+static bool
+number_fits(const char *digits, int nint, int nfrac, const char *exp_text,
+			const char *end)
+{
+	int64		exponent = 0;
+	bool		negative = false;
+
+	if (exp_text != NULL)
+	{
+		if (*exp_text == '+' || *exp_text == '-')
+			negative = *exp_text++ == '-';
+		for (; exp_text < end; exp_text++)
+		{
+			exponent = exponent * 10 + (*exp_text - '0');
+			if (exponent >= PG_INT32_MAX / 2)
+				return false;
+		}
+		if (negative)
+			exponent = -exponent;
+	}
+	if (nfrac - exponent > NUMERIC_MAX_FRACTION_DIGITS)
+		return false;
+	if (nint + exponent <= NUMERIC_MAX_INTEGER_DIGITS)
+		return true;
+
+	/* Leading zeros do not count, and a zero fits whatever its exponent. */
+	for (int left = nint + nfrac; left > 0; digits++)
+	{
+		if (*digits == '.')
+			continue;
+		if (*digits != '0')
+			return nint + exponent <= NUMERIC_MAX_INTEGER_DIGITS;
+		nint--;
+		left--;
+	}
+	return true;
+}
+
+static bool
+scan_number(Scanner *s)
+{
+	const char *digits;
+	const char *exp_text = NULL;
+	int			nint;
+	int			nfrac = 0;
+
+	if (*s->p == '-')
+		s->p++;
+	digits = s->p;
+	if (s->p < s->end && *s->p == '0')
+		s->p++;
+	else if (!scan_digits(s))
+		return false;
+	nint = s->p - digits;
+	if (s->p < s->end && *s->p == '.')
+	{
+		s->p++;
+		if (!scan_digits(s))
+			return false;
+		nfrac = s->p - digits - nint - 1;
+	}
+	if (s->p < s->end && (*s->p == 'e' || *s->p == 'E'))
+	{
+		s->p++;
+		exp_text = s->p;
+		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
+			s->p++;
+		if (!scan_digits(s))
+			return false;
+	}
+	if ((exp_text != NULL || nint > NUMERIC_MAX_INTEGER_DIGITS ||
+		 nfrac > NUMERIC_MAX_FRACTION_DIGITS) &&
+		!number_fits(digits, nint, nfrac, exp_text, s->p))
+		s->flags |= DPIPE_JSON_HAS_HUGE_NUMBER;
+	return true;
+}
+
+static bool
+scan_word(Scanner *s, const char *word)
+{
+	for (; *word; word++, s->p++)
+	{
+		if (s->p >= s->end || *s->p != *word)
+			return fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+	}
+	return true;
+}
+
+static inline bool
+push(Scanner *s, bool is_object)
+{
+	uint8		bit = 1 << (s->depth & 7);
+
+	if (s->depth >= DPIPE_SCAN_MAX_DEPTH)
+		return fail(s, DPIPE_JSON_TOO_DEEP);
+	if (is_object)
+		s->is_object[s->depth >> 3] |= bit;
+	else
+		s->is_object[s->depth >> 3] &= ~bit;
+	s->depth++;
+	s->p++;
+	skip_space(s);
+	return true;
+}
+
+static inline bool
+in_object(Scanner *s)
+{
+	int			i = s->depth - 1;
+
+	return (s->is_object[i >> 3] >> (i & 7)) & 1;
+}
+
+/* A key, its colon and the space around them. */
+static inline bool
+scan_key(Scanner *s)
+{
+	if (s->p >= s->end || *s->p != '"')
+		return fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+	if (!scan_string(s))
+		return false;
+	skip_space(s);
+	if (s->p >= s->end || *s->p != ':')
+		return fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+	s->p++;
+	skip_space(s);
+	return true;
+}
+
+typedef enum Step
+{
+	STEP_VALUE,					/* a value begins at p */
+	STEP_KEY,					/* a key begins at p */
+	STEP_AFTER,					/* a value ended before p */
+	STEP_FAILED,
+} Step;
+
+/* Scan a scalar, or open a container. */
+static inline Step
+begin_value(Scanner *s, DpipeJsonType *type)
+{
+	bool		ok;
+
+	if (s->p >= s->end)
+	{
+		fail(s, DPIPE_JSON_UNEXPECTED_END);
+		return STEP_FAILED;
+	}
+	switch (*s->p)
+	{
+		case '{':
+			*type = DPIPE_JSON_OBJECT;
+			if (!push(s, true))
+				return STEP_FAILED;
+			if (s->p < s->end && *s->p == '}')
+				break;
+			return STEP_KEY;
+		case '[':
+			*type = DPIPE_JSON_ARRAY;
+			if (!push(s, false))
+				return STEP_FAILED;
+			if (s->p < s->end && *s->p == ']')
+				break;
+			return STEP_VALUE;
+		case '"':
+			*type = DPIPE_JSON_STRING;
+			return scan_string(s) ? STEP_AFTER : STEP_FAILED;
+		case 't':
+			*type = DPIPE_JSON_TRUE;
+			return scan_word(s, "true") ? STEP_AFTER : STEP_FAILED;
+		case 'f':
+			*type = DPIPE_JSON_FALSE;
+			return scan_word(s, "false") ? STEP_AFTER : STEP_FAILED;
+		case 'n':
+			*type = DPIPE_JSON_NULL;
+			return scan_word(s, "null") ? STEP_AFTER : STEP_FAILED;
+		default:
+			*type = DPIPE_JSON_NUMBER;
+			if (*s->p == '-' || (*s->p >= '0' && *s->p <= '9'))
+				ok = scan_number(s);
+			else
+				ok = fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+			return ok ? STEP_AFTER : STEP_FAILED;
+	}
+
+	/* an empty container */
+	s->depth--;
+	s->p++;
+	return STEP_AFTER;
+}
+
+/* Behind a value in a container: go on in it, or close it. */
+static inline Step
+after_value(Scanner *s)
+{
+	bool		object = in_object(s);
+
+	if (s->p < s->end && *s->p == ',')
+	{
+		s->p++;
+		skip_space(s);
+		return object ? STEP_KEY : STEP_VALUE;
+	}
+	if (s->p < s->end && *s->p == (object ? '}' : ']'))
+	{
+		s->depth--;
+		s->p++;
+		return STEP_AFTER;
+	}
+	fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+	return STEP_FAILED;
+}
+
+bool
+dpipe_json_scan(const char *text, int len, DpipeJsonFieldCallback field,
+				void *arg, DpipeJsonDocument *document)
+{
+	Scanner		s;
+	DpipeJsonValue value = {0};
+	const char *key = NULL;
+	int			key_len = 0;
+	int			key_flags = 0;
+	int			all_flags = 0;
+	bool		top_object = false;
+	Step		step = STEP_VALUE;
+
+	s.start = s.p = text;
+	s.end = text + len;
+	s.flags = 0;
+	s.depth = 0;
+	s.error = DPIPE_JSON_OK;
+
+	skip_space(&s);
+	document->root.span = s.p;
+	for (;;)
+	{
+		DpipeJsonType type = DPIPE_JSON_NULL;
+		int			depth = s.depth;
+
+		if (step == STEP_VALUE)
+		{
+			const char *from = s.p;
+
+			step = begin_value(&s, &type);
+			if (depth == 0)
+			{
+				document->root.type = type;
+				top_object = type == DPIPE_JSON_OBJECT;
+			}
+			else if (depth == 1 && top_object)
+			{
+				value.type = type;
+				value.span = from;
+			}
+		}
+		else if (step == STEP_KEY)
+		{
+			if (depth == 1)
+			{
+				key = s.p + 1;
+				all_flags |= s.flags;
+				s.flags = 0;
+			}
+			if (!scan_key(&s))
+				break;
+			step = STEP_VALUE;
+			if (depth == 1)
+			{
+				const char *quote = s.p;
+
+				/* back over the colon and the space around it */
+				while (*--quote != ':')
+					;
+				while (*--quote != '"')
+					;
+				key_len = quote - key;
+				key_flags = s.flags;
+				all_flags |= s.flags;
+				s.flags = 0;
+			}
+		}
+		else if (step == STEP_AFTER && depth > 0)
+		{
+			if (depth == 1 && top_object && field != NULL && key != NULL)
+			{
+				value.span_len = s.p - value.span;
+				value.flags = s.flags;
+				field(arg, key, key_len, key_flags, &value);
+			}
+			skip_space(&s);
+			step = after_value(&s);
+		}
+		else
+			break;
+	}
+
+	document->root.span_len = s.p - document->root.span;
+	skip_space(&s);
+	if (s.error == DPIPE_JSON_OK && s.p < s.end)
+		fail(&s, DPIPE_JSON_UNEXPECTED_CHARACTER);
+	document->root.flags = all_flags | s.flags;
+	document->error = s.error;
+	document->error_at = s.p - s.start;
+	return s.error == DPIPE_JSON_OK;
+}
+
+const char *
+dpipe_json_error_text(DpipeJsonError error)
+{
+	switch (error)
+	{
+		case DPIPE_JSON_OK:
+			return "no error";
+		case DPIPE_JSON_UNEXPECTED_END:
+			return "unexpected end";
+		case DPIPE_JSON_UNEXPECTED_CHARACTER:
+			return "unexpected character";
+		case DPIPE_JSON_CONTROL_CHARACTER:
+			return "control character in a string";
+		case DPIPE_JSON_BAD_ESCAPE:
+			return "invalid escape sequence";
+		case DPIPE_JSON_TOO_DEEP:
+			return "nested too deeply";
+	}
+	return "unknown error";
+}
+
+static int
+put_utf8(uint32 c, char *out)
+{
+	if (c < 0x80)
+	{
+		out[0] = c;
+		return 1;
+	}
+	if (c < 0x800)
+	{
+		out[0] = 0xC0 | (c >> 6);
+		out[1] = 0x80 | (c & 0x3F);
+		return 2;
+	}
+	if (c < 0x10000)
+	{
+		out[0] = 0xE0 | (c >> 12);
+		out[1] = 0x80 | ((c >> 6) & 0x3F);
+		out[2] = 0x80 | (c & 0x3F);
+		return 3;
+	}
+	out[0] = 0xF0 | (c >> 18);
+	out[1] = 0x80 | ((c >> 12) & 0x3F);
+	out[2] = 0x80 | ((c >> 6) & 0x3F);
+	out[3] = 0x80 | (c & 0x3F);
+	return 4;
+}
+
+int
+dpipe_json_unescape(const char *s, int len, char *out)
+{
+	const char *end = s + len;
+	char	   *to = out;
+
+	while (s < end)
+	{
+		if (*s != '\\')
+		{
+			*to++ = *s++;
+			continue;
+		}
+		s++;
+		switch (*s++)
+		{
+			case 'b':
+				*to++ = '\b';
+				break;
+			case 'f':
+				*to++ = '\f';
+				break;
+			case 'n':
+				*to++ = '\n';
+				break;
+			case 'r':
+				*to++ = '\r';
+				break;
+			case 't':
+				*to++ = '\t';
+				break;
+			case 'u':
+				{
+					uint32		c = hex4(s);
+
+					s += 4;
+					if (IS_HIGH_SURROGATE(c))
+					{
+						/* the scanner saw to it that the other half follows */
+						c = 0x10000 + ((c & 0x3FF) << 10) +
+							(hex4(s + 2) & 0x3FF);
+						s += 6;
+					}
+					to += put_utf8(c, to);
+					break;
+				}
+			default:
+				*to++ = s[-1];	/* quote, backslash, slash */
+				break;
+		}
+	}
+	return to - out;
+}

@@ -1,0 +1,179 @@
+/*
+ * test_load.c
+ *		The loader without a broker: SQL functions for tests.
+ *
+ * In builds with fault points only, and not in the install script: a test
+ * declares the functions itself (test/lib/load_functions.sql).
+ */
+#include "base/compat.h"
+
+#ifdef DPIPE_FAULT_POINTS
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "load/load.h"
+
+PG_FUNCTION_INFO_V1(dpipe_test_load);
+PG_FUNCTION_INFO_V1(dpipe_test_prepare);
+PG_FUNCTION_INFO_V1(dpipe_test_fault);
+
+/* A fixed moment, so that expected rows are the same each time. */
+#define TEST_TIMESTAMP_MS INT64CONST(1700000000123)
+
+static void
+fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
+		   int64 first_offset, ArrayType *headers)
+{
+	Datum	   *values;
+	Datum	   *key_values = NULL;
+	bool	   *nulls;
+	bool	   *key_nulls = NULL;
+	int			nkeys = 0;
+	DpipeHeader *header_list = NULL;
+	int			nheaders = 0;
+
+	deconstruct_array(payloads, BYTEAOID, -1, false, TYPALIGN_INT, &values,
+					  &nulls, &batch->nrecords);
+	if (keys != NULL)
+		deconstruct_array(keys, BYTEAOID, -1, false, TYPALIGN_INT,
+						  &key_values, &key_nulls, &nkeys);
+	if (headers != NULL)
+	{
+		Datum	   *parts;
+		bool	   *part_nulls;
+		int			nparts;
+
+		/* name, value, name, value, … on every record */
+		deconstruct_array(headers, BYTEAOID, -1, false, TYPALIGN_INT, &parts,
+						  &part_nulls, &nparts);
+		nheaders = nparts / 2;
+		header_list = palloc0(sizeof(DpipeHeader) * nheaders);
+		for (int i = 0; i < nheaders; i++)
+		{
+			bytea	   *name = DatumGetByteaPP(parts[2 * i]);
+
+			header_list[i].name = pnstrdup(VARDATA_ANY(name),
+										   VARSIZE_ANY_EXHDR(name));
+			if (!part_nulls[2 * i + 1])
+			{
+				bytea	   *value = DatumGetByteaPP(parts[2 * i + 1]);
+
+				header_list[i].value = VARDATA_ANY(value);
+				header_list[i].value_len = VARSIZE_ANY_EXHDR(value);
+			}
+		}
+	}
+
+	batch->records = palloc0(sizeof(DpipeRecord) * Max(batch->nrecords, 1));
+	for (int i = 0; i < batch->nrecords; i++)
+	{
+		DpipeRecord *r = &batch->records[i];
+
+		if (!nulls[i])
+		{
+			bytea	   *b = DatumGetByteaPP(values[i]);
+
+			r->payload = VARDATA_ANY(b);
+			r->payload_len = VARSIZE_ANY_EXHDR(b);
+		}
+		if (i < nkeys && !key_nulls[i])
+		{
+			bytea	   *b = DatumGetByteaPP(key_values[i]);
+
+			r->key = VARDATA_ANY(b);
+			r->key_len = VARSIZE_ANY_EXHDR(b);
+		}
+		r->topic = "t";
+		r->partition = 0;
+		r->offset = first_offset + i;
+		r->timestamp_ms = TEST_TIMESTAMP_MS + i;
+		r->headers = header_list;
+		r->nheaders = nheaders;
+		batch->bytes += r->payload_len + r->key_len;
+	}
+	batch->fetched_at = GetCurrentTimestamp();
+}
+
+/*
+ * dpipe._test_load(source text, payloads bytea[], keys bytea[],
+ *	first_offset bigint, headers bytea[], OUT rows, OUT dead_letters,
+ *	OUT settled, OUT path)
+ *
+ * The target stays open over the calls of a session, as a worker's does.
+ */
+Datum
+dpipe_test_load(PG_FUNCTION_ARGS)
+{
+	static DpipeTarget *target = NULL;
+	static DpipeSource *source = NULL;
+	static MemoryContext cxt = NULL;
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	DpipeBatch	batch = {0};
+	DpipeLoad	load = {0};
+	TupleDesc	desc;
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	if (source == NULL || strcmp(source->name, name) != 0)
+	{
+		MemoryContext old;
+
+		if (cxt != NULL)
+			MemoryContextDelete(cxt);
+		source = NULL;
+		cxt = AllocSetContextCreate(TopMemoryContext, "dpipe test load",
+									ALLOCSET_DEFAULT_SIZES);
+		old = MemoryContextSwitchTo(cxt);
+		source = dpipe_source_get(name, false);
+		target = dpipe_target_open(source, cxt);
+		MemoryContextSwitchTo(old);
+	}
+	fill_batch(&batch, PG_GETARG_ARRAYTYPE_P(1),
+			   PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2),
+			   PG_GETARG_INT64(3),
+			   PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4));
+
+	load.load_id = dpipe_load_draw_id();
+	load.started_at = GetCurrentTimestamp();
+	values[2] = Int32GetDatum(dpipe_target_load(target, &batch, &load));
+	values[0] = Int64GetDatum(load.rows);
+	values[1] = Int64GetDatum(load.dead_letters);
+	values[3] = CStringGetTextDatum(dpipe_target_load_path(target));
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}
+
+/* dpipe._test_prepare(target text, format text, key_format integer) text */
+Datum
+dpipe_test_prepare(PG_FUNCTION_ARGS)
+{
+	char	   *schema;
+	char	   *table;
+
+	dpipe_target_prepare(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						 text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						 PG_GETARG_INT32(2), &schema, &table);
+	PG_RETURN_TEXT_P(cstring_to_text(quote_qualified_identifier(schema,
+																table)));
+}
+
+/* dpipe._test_fault(sqlstate text) text */
+Datum
+dpipe_test_fault(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = {"record", "environment", "unknown"};
+	char	   *s = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_TEXT_P(cstring_to_text(names[dpipe_fault_classify(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4]))]));
+}
+
+#endif							/* DPIPE_FAULT_POINTS */
