@@ -88,4 +88,12 @@
 	pg_b64_encode((src), (len), (dst), (room))
 #endif
 
+/* Since 16 (commit 2016055a92); in 15 only later minor releases have them. */
+#ifndef palloc_object
+#define palloc_object(type) ((type *) palloc(sizeof(type)))
+#define palloc0_object(type) ((type *) palloc0(sizeof(type)))
+#define palloc_array(type, n) ((type *) palloc(sizeof(type) * (n)))
+#define palloc0_array(type, n) ((type *) palloc0(sizeof(type) * (n)))
+#endif
+
 #endif							/* DPIPE_COMPAT_H */
