@@ -15,11 +15,13 @@ use PostgreSQL::Test::Utils;
 use Dpipe::Process qw(wait_until processes_in);
 
 # A running node with the extension in database postgres. Options: conf (text
-# for postgresql.conf), preload (true), extension (true).
+# for postgresql.conf), preload (true), extension (true), install_path.
 sub make
 {
     my ($class, $name, %options) = @_;
-    my $node = bless PostgreSQL::Test::Cluster->new($name), $class;
+    my @path =
+        $options{install_path} ? (install_path => $options{install_path}) : ();
+    my $node = bless PostgreSQL::Test::Cluster->new($name, @path), $class;
 
     $node->init;
     # The test cluster's default is to stay down after a crash.
