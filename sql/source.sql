@@ -131,6 +131,39 @@ GRANT USAGE ON FOREIGN SERVER events TO regress_dpipe_team;
 SELECT dpipe_create_kafka_source('s3', 'events', 'a,b', 'raw.t', options => '{"workers": 3}');
 SELECT enabled FROM dpipe.source WHERE name = 's3';
 
+-- The target: made when it is missing, for the owner; refused when it cannot
+-- be loaded. A bare name means the caller's current schema.
+SET ROLE regress_dpipe_bob;
+SELECT public.try(name => 's3', topic => 'a,b', target => 'made', options => '{"workers": 3}');
+SELECT public.try(name => 's3', topic => 'a,b', target => '"Made too"', format => 'raw', options => '{"workers": 3, "key_format": "bytea"}');
+RESET ROLE;
+SELECT c.oid::regclass AS target, pg_get_userbyid(relowner) AS owner,
+       string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) AS columns
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0
+ WHERE relnamespace = 'raw'::regnamespace AND relkind = 'r' AND relname ILIKE 'made%'
+ GROUP BY c.oid ORDER BY relname COLLATE "C" \gx
+SELECT target_schema, target_table FROM dpipe.source WHERE name = 's3';
+SELECT public.try(name => 's3', topic => 'a,b', options => '{"workers": 3}');
+CREATE TABLE raw.closed (_payload jsonb);
+CREATE UNLOGGED TABLE raw.fleeting (_payload jsonb);
+GRANT INSERT ON raw.fleeting TO regress_dpipe_alice;
+CREATE TEMP TABLE mine (_payload jsonb);
+SET ROLE regress_dpipe_alice;
+\pset format unaligned
+\pset tuples_only on
+SELECT public.try(name => 's4', target => 'raw.closed');
+SELECT public.try(name => 's4', target => 'raw.fleeting');
+SELECT regexp_replace(public.try(name => 's4', target => 'pg_temp.mine'), 'pg_temp_\d+', 'pg_temp');
+SELECT public.try(name => 's4', target => 'pg_catalog.pg_class');
+SELECT public.try(name => 's4', target => 'dpipe.source');
+SELECT public.try(name => 's4', target => 'nowhere.t');
+SELECT public.try(name => 's4', target => 'a.b.c.d');
+SELECT public.try(name => 's4', target => NULL);
+\pset format aligned
+\pset tuples_only off
+RESET ROLE;
+SELECT name FROM dpipe.source ORDER BY name;
+
 -- Positions: partition p of a topic belongs to slot p % workers.
 UPDATE dpipe.position SET started = '{a,b}', topic = '{a,b}', partition = ARRAY[slot, slot],
        next_offset = ARRAY[100 + slot, 200 + slot], end_offset = ARRAY[110, 210],
