@@ -195,9 +195,9 @@ is_word(const char *s, int len, const char *word)
 /* ---------- any type, by its own functions ---------- */
 
 /*
- * A JSON array as an array literal. Elements go in as text, so the element
- * type's input rules apply; an array in an array is another dimension unless
- * the elements are JSON themselves.
+ * A JSON array as an array literal: an array in it is another dimension, and
+ * elements go in as text, strings without their quotes unless the elements are
+ * JSON themselves.
  */
 typedef struct ArrayLiteral
 {
@@ -266,7 +266,7 @@ skip_json_value(const char *p)
 static void
 append_element(ArrayLiteral *literal, const char *p, const char *end)
 {
-	if (*p == 'n' && !literal->json_elements)
+	if (*p == 'n')
 		appendStringInfoString(&literal->out, "NULL");
 	else if (*p == '"' && !literal->json_elements)
 	{
@@ -303,7 +303,7 @@ append_array(ArrayLiteral *literal, const char *p, int depth)
 			appendStringInfoChar(&literal->out, ',');
 		first = false;
 		end = skip_json_value(p);
-		if (*p == '[' && !literal->json_elements && depth < MAXDIM)
+		if (*p == '[' && depth < MAXDIM)
 			append_array(literal, p, depth + 1);
 		else
 			append_element(literal, p, end);
@@ -350,6 +350,8 @@ encode_any(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 
 	if (value->flags & (DPIPE_JSON_HAS_NUL | DPIPE_JSON_HAS_SURROGATE))
 		return refuse_escapes(run, col, value);
+	if (OidIsValid(col->element_type) && value->type == DPIPE_JSON_OBJECT)
+		return refuse_syntax(run, col, value);	/* {} would be an array */
 	old = MemoryContextSwitchTo(run->row_cxt);
 	wire = SendFunctionCall(&col->send, dpipe_encode_datum(run, col, value));
 	MemoryContextSwitchTo(old);
@@ -851,7 +853,11 @@ encode_numeric(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 														 col->base_typmod));
 	}
 	if (parsed == PARSED_OK)
+	{
 		parsed = put_decimal(&d, out);
+		if (parsed == PARSED_RANGE && col->base_typmod >= (int32) VARHDRSZ)
+			return encode_any(run, col, value, out);	/* rounding may save it */
+	}
 	if (parsed == PARSED_SYNTAX)
 		return refuse_syntax(run, col, value);
 	if (parsed == PARSED_RANGE)
