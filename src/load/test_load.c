@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -100,40 +101,46 @@ fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
 	batch->fetched_at = GetCurrentTimestamp();
 }
 
+/* Targets stay open over the calls of a session, as a worker's does. */
+static DpipeTarget *
+open_target(const char *name)
+{
+	static List *targets = NIL;
+	static List *names = NIL;
+	MemoryContext old;
+	DpipeTarget *target;
+	ListCell   *n;
+	ListCell   *t;
+
+	forboth(n, names, t, targets)
+	{
+		if (strcmp(lfirst(n), name) == 0)
+			return lfirst(t);
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	target = dpipe_target_open(dpipe_source_get(name, false),
+							   TopMemoryContext);
+	targets = lappend(targets, target);
+	names = lappend(names, pstrdup(name));
+	MemoryContextSwitchTo(old);
+	return target;
+}
+
 /*
  * dpipe._test_load(source text, payloads bytea[], keys bytea[],
  *	first_offset bigint, headers bytea[], OUT rows, OUT dead_letters,
  *	OUT settled, OUT path)
- *
- * The target stays open over the calls of a session, as a worker's does.
  */
 Datum
 dpipe_test_load(PG_FUNCTION_ARGS)
 {
-	static DpipeTarget *target = NULL;
-	static DpipeSource *source = NULL;
-	static MemoryContext cxt = NULL;
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	DpipeTarget *target = open_target(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	DpipeBatch	batch = {0};
 	DpipeLoad	load = {0};
 	TupleDesc	desc;
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
-	if (source == NULL || strcmp(source->name, name) != 0)
-	{
-		MemoryContext old;
-
-		if (cxt != NULL)
-			MemoryContextDelete(cxt);
-		source = NULL;
-		cxt = AllocSetContextCreate(TopMemoryContext, "dpipe test load",
-									ALLOCSET_DEFAULT_SIZES);
-		old = MemoryContextSwitchTo(cxt);
-		source = dpipe_source_get(name, false);
-		target = dpipe_target_open(source, cxt);
-		MemoryContextSwitchTo(old);
-	}
 	fill_batch(&batch, PG_GETARG_ARRAYTYPE_P(1),
 			   PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2),
 			   PG_GETARG_INT64(3),
