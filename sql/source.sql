@@ -294,12 +294,12 @@ INSERT INTO dpipe.letter (source, owner, owner_oid, load_id, topic, partition, "
     ('s3', 'regress_dpipe_team', 'regress_dpipe_team'::regrole, 2, 'a', 0, 5, 'k2', 'secret of the team', '[]', 'decode', '22P02', 'not JSON');
 INSERT INTO dpipe.gap_log (source, owner, owner_oid, topic, partition, from_offset, to_offset, action) VALUES
     ('s1', 'regress_dpipe_alice', 'regress_dpipe_alice'::regrole, 't', 0, 1, 9, 'stop');
-CREATE FUNCTION public.seen() RETURNS TABLE (what text, of text, payload text, key text, headers jsonb)
+CREATE FUNCTION public.seen() RETURNS TABLE (what text, of text, payload text, key_and_message text, headers jsonb)
     LANGUAGE sql AS $$
     SELECT 'source_status', source, NULL, NULL, NULL::jsonb FROM dpipe.source_status
     UNION ALL SELECT DISTINCT 'source_partition', source, NULL, NULL, NULL::jsonb FROM dpipe.source_partition
     UNION ALL SELECT 'load', source, NULL, NULL, NULL FROM dpipe.load
-    UNION ALL SELECT 'dead_letter', source, convert_from(payload, 'UTF8'), convert_from(key, 'UTF8'), headers FROM dpipe.dead_letter
+    UNION ALL SELECT 'dead_letter', source, convert_from(payload, 'UTF8'), nullif(concat_ws(': ', convert_from(key, 'UTF8'), message), ''), headers FROM dpipe.dead_letter
     UNION ALL SELECT 'gap', source, NULL, NULL, NULL FROM dpipe.gap
     ORDER BY 1, 2 $$;
 SET ROLE regress_dpipe_alice;

@@ -177,13 +177,16 @@ SELECT l.load_id, l.source, l.slot, l.target, l.rows, l.dead_letters, l.bytes,
     OR (SELECT pg_has_role('pg_monitor', 'USAGE'));
 COMMENT ON VIEW dpipe.load IS 'committed loads; positions is {topic: {partition: [from, to]}}';
 
+-- A message quotes the value that was refused, so it is contents as well.
 CREATE VIEW dpipe.dead_letter WITH (security_barrier) AS
 SELECT l.id, l.source, l.owner, l.load_id, l.topic, l.partition, l."offset",
        l."timestamp",
        CASE WHEN dpipe._is_mine(l.owner, l.owner_oid) THEN l.key END AS key,
        CASE WHEN dpipe._is_mine(l.owner, l.owner_oid) THEN l.payload END AS payload,
        CASE WHEN dpipe._is_mine(l.owner, l.owner_oid) THEN l.headers END AS headers,
-       l.stage, l.sqlstate, l.message, l.created_at, l.replayed_at
+       l.stage, l.sqlstate,
+       CASE WHEN dpipe._is_mine(l.owner, l.owner_oid) THEN l.message END AS message,
+       l.created_at, l.replayed_at
   FROM dpipe.letter l
  WHERE dpipe._is_mine(l.owner, l.owner_oid)
     OR (SELECT pg_has_role('pg_monitor', 'USAGE'));
