@@ -96,4 +96,20 @@
 #define palloc0_array(type, n) ((type *) palloc0(sizeof(type) * (n)))
 #endif
 
+/*
+ * One object_ownercheck() for all kinds of objects since 16 (commit
+ * afbfc02983).
+ */
+#if PG_VERSION_NUM >= 160000
+#define dpipe_database_ownercheck(oid, role) \
+	object_ownercheck(DatabaseRelationId, (oid), (role))
+#define dpipe_extension_ownercheck(oid, role) \
+	object_ownercheck(ExtensionRelationId, (oid), (role))
+#else
+#define dpipe_database_ownercheck(oid, role) \
+	pg_database_ownercheck((oid), (role))
+#define dpipe_extension_ownercheck(oid, role) \
+	pg_extension_ownercheck((oid), (role))
+#endif
+
 #endif							/* DPIPE_COMPAT_H */

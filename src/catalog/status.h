@@ -7,12 +7,16 @@
  * (waiting, retrying) and by the slot's worker (starting, running), read by
  * dpipe.source_status. What must last is in dpipe.slot_state and
  * dpipe.position instead.
+ *
+ * An entry is also the seat of a worker: dpipe.max_workers bounds how many
+ * entries of the cluster may have "seat" set. See worker/seat.h.
  */
 #ifndef DPIPE_STATUS_H
 #define DPIPE_STATUS_H
 
 #include "postgres.h"
 
+#include "storage/latch.h"
 #include "utils/timestamp.h"
 
 typedef enum DpipeSlotState
@@ -26,6 +30,18 @@ typedef enum DpipeSlotState
 	DPIPE_SLOT_FINISHED,		/* a bounded read has reached its stop */
 } DpipeSlotState;
 
+/* How a run ended, from its worker to the scheduler. */
+typedef enum DpipeSlotOutcome
+{
+	DPIPE_OUTCOME_NONE = 0,		/* no end that the scheduler has not seen */
+	DPIPE_OUTCOME_TERMINATED,	/* SIGTERM: an administrator, a shutdown */
+	DPIPE_OUTCOME_STOPPED,		/* the definition changed: look again */
+	DPIPE_OUTCOME_YIELDED,		/* gave its seat to others */
+	DPIPE_OUTCOME_LASTING,		/* finished or error: in dpipe.slot_state */
+	DPIPE_OUTCOME_BUSY,			/* another session holds the slot */
+	DPIPE_OUTCOME_FAILED,
+} DpipeSlotOutcome;
+
 #define DPIPE_REASON_LEN 256
 #define DPIPE_ERROR_LEN 512
 #define DPIPE_MAX_SLOTS 1024	/* entries of the board, cluster-wide */
@@ -38,52 +54,82 @@ typedef struct DpipeSlotStatus
 	DpipeSlotState state;
 	pid_t		pid;			/* 0: no process */
 	TimestampTz state_since;
-	TimestampTz restart_at;
+	TimestampTz restart_at;		/* 0: now */
 	int			failures;		/* in a row */
 	char		reason[DPIPE_REASON_LEN];
 	char		last_error[DPIPE_ERROR_LEN];
 	TimestampTz last_error_at;
+	TimestampTz error_logged_at;
 
 	/* by the worker */
 	int64		rows;			/* since it started */
 	int64		bytes;
 	double		rows_per_second;
 	double		bytes_per_second;
+	TimestampTz rate_at;		/* when the rates were true */
 	int64		lag_records;	/* -1: not known */
 	double		lag_seconds;	/* -1: not known */
 	int64		memory_bytes;
 	char		load_path[8];	/* "copy", "sql" or "" */
 	TimestampTz idle_since;		/* 0: busy */
-	bool		yield_requested;	/* by the scheduler: others wait */
+	bool		yield_requested;	/* by a scheduler: others wait */
+
+	/* between schedulers and workers */
+	bool		seat;			/* counts against dpipe.max_workers */
+	uint64		ticket;			/* of the run; 0: none may come */
+	Latch	   *latch;			/* of the worker; NULL: no process */
+	DpipeSlotOutcome outcome;
+	TimestampTz run_since;		/* start of the present or last run */
+	TimestampTz run_ended;
+	TimestampTz waiting_since;	/* place in the queue for a seat; 0: none */
+	TimestampTz stop_since;		/* when it was asked to stop; 0: was not */
+	int64		version;		/* of the definition it was started with */
+	int64		epoch;
 } DpipeSlotStatus;
 
 extern void dpipe_status_init(void);	/* from _PG_init */
 extern bool dpipe_status_available(void);
+
+/*
+ * All DPIPE_MAX_SLOTS entries, under the board's lock, which is a leaf: no
+ * other lock is taken and nothing is raised while it is held. Only where
+ * dpipe_status_available().
+ */
+extern DpipeSlotStatus *dpipe_status_lock(bool exclusive);
+extern void dpipe_status_unlock(void);
+
+/* Under the lock: index of the slot's entry, or -1. */
+extern int	dpipe_status_find(const DpipeSlotStatus *board, Oid database,
+							  const char *source, int slot);
+
+/* Under the exclusive lock: change the state, noting since when. */
+extern void dpipe_status_enter(DpipeSlotStatus *entry, DpipeSlotState state,
+							   const char *reason);
+extern void dpipe_status_note_error(DpipeSlotStatus *entry,
+									const char *message);
 
 /* In a slot's worker: which entry is mine. Until then setters do nothing. */
 extern void dpipe_status_attach(const char *source, int slot);
 extern void dpipe_status_detach(void);
 
 extern void dpipe_status_set_state(DpipeSlotState state, const char *reason);
+
+/* A batch was committed: rows and bytes count on, the rest is as it is now. */
 extern void dpipe_status_progress(int64 rows, int64 bytes, int64 lag_records,
 								  double lag_seconds, int64 memory_bytes,
 								  const char *load_path);
 extern void dpipe_status_idle(bool idle, int64 lag_records, double lag_seconds,
 							  int64 memory_bytes);
 extern void dpipe_status_error(const char *message);
-extern bool dpipe_status_yield_requested(void);
-
-/* For the scheduler and the views: copy of an entry, false if there is none. */
-extern bool dpipe_status_get(Oid database, const char *source, int slot,
-							 DpipeSlotStatus *copy);
 
 /*
- * For the scheduler: find or make the entry and change it under the lock.
- * False when the board is full.
+ * Others wait for the seat, or the definition changed: end the run soon, at
+ * the next batch boundary. The latch is set with it.
  */
-extern bool dpipe_status_update(Oid database, const char *source, int slot,
-								void (*change) (DpipeSlotStatus *entry, void *arg),
-								void *arg);
-extern void dpipe_status_remove(Oid database, const char *source, int slot);
+extern bool dpipe_status_yield_requested(void);
+
+/* For the views: copy of an entry with the rates of now, false if none. */
+extern bool dpipe_status_get(Oid database, const char *source, int slot,
+							 DpipeSlotStatus *copy);
 
 #endif							/* DPIPE_STATUS_H */

@@ -22,11 +22,28 @@ typedef enum DpipeWorkerEnd
  * that role cannot log in on 15 and 16, as the bootstrap user; the callee
  * uses dpipe_identity_owner in either case), with the status board attached
  * and the slot's advisory lock held.
+ *
+ * Between batches it looks at dpipe_status_yield_requested() and then ends
+ * with DPIPE_END_YIELDED: others wait for its seat, or its definition changed.
+ * One that does not end is terminated after a second in the second case.
  */
 typedef DpipeWorkerEnd (*DpipeWorkerMain) (const char *source, int slot);
 
 extern void dpipe_worker_register_kind(const char *kind, DpipeWorkerMain main);
 extern void dpipe_worker_init(void);	/* from _PG_init */
+
+/*
+ * At every wakeup, outside of a transaction: die when told to, and take over
+ * changed settings.
+ */
+extern void dpipe_worker_interrupts(void);
+
+/*
+ * Keep the extension from being dropped until the transaction ends; false
+ * when it is gone. First thing in each transaction of a worker: DROP EXTENSION
+ * then waits for the batch, instead of taking table by table away under it.
+ */
+extern bool dpipe_worker_pin_extension(void);
 
 /*
  * Wake this database's scheduler when the current transaction commits: a
@@ -36,12 +53,17 @@ extern void dpipe_worker_notify_at_commit(void);
 
 /*
  * The right to load a slot, a session-level lock: exclusive among workers and
- * dpipe_sync. False when another process has it.
+ * dpipe_sync. False when another process has it. It is not released by an
+ * error; the session's end does it. Exactness does not rest on it (the
+ * compare-and-set of the position does), it saves double work.
  */
 extern bool dpipe_slot_lock(const char *source, int slot);
 extern void dpipe_slot_unlock(const char *source, int slot);
 
-/* Arm _exit() as the very last thing this process does at exit; see exit.c. */
+/*
+ * Around the life of each handle of a library with threads: end the process
+ * by _exit() while one lives; see exit.c.
+ */
 extern void dpipe_exit_guard_arm(void);
 extern void dpipe_exit_guard_disarm(void);
 
