@@ -136,7 +136,7 @@ diagnose(DpipeRun *run, Failure *failure)
 	}
 	else
 	{
-		failure->record = run->plan->path->blame(run, &column);
+		failure->record = run->path->blame(run, &column);
 		failure->sure = failure->record >= 0 &&
 			(column != NULL || is_sure(failure->edata, failure->fault));
 		if (column != NULL)
@@ -157,7 +157,7 @@ store_in_subtransaction(DpipeRun *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	dpipe_row_begin_attempt(run);
 	DPIPE_FAULT_POINT("load-store");
-	rows = run->plan->path->store(run);
+	rows = run->path->store(run);
 	dpipe_row_end_attempt(run);
 	PopActiveSnapshot();
 	return rows;

@@ -328,33 +328,38 @@ array_literal(DpipeColumn *col, const DpipeValue *value)
 	return literal.out.data;
 }
 
-Datum
-dpipe_encode_datum(DpipeRun *run, DpipeColumn *col, const DpipeValue *value)
+/* The text that the type's input function is given. */
+static char *
+input_text(DpipeColumn *col, const DpipeValue *value)
 {
-	char	   *text;
-
 	if (OidIsValid(col->element_type) && value->type == DPIPE_JSON_ARRAY)
-		text = array_literal(col, value);
-	else
-		text = pnstrdup(value->text, value->text_len);
-	return InputFunctionCall(&col->input, text, col->input_param,
-							 col->base_typmod);
+		return array_literal(col, value);
+	return pnstrdup(value->text, value->text_len);
 }
 
 static bool
 encode_any(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 		   StringInfo out)
 {
-	MemoryContext old;
+	char	   *text;
+	Datum		datum;
 	bytea	   *wire;
 
 	if (value->flags & (DPIPE_JSON_HAS_NUL | DPIPE_JSON_HAS_SURROGATE))
 		return refuse_escapes(run, col, value);
 	if (OidIsValid(col->element_type) && value->type == DPIPE_JSON_OBJECT)
 		return refuse_syntax(run, col, value);	/* {} would be an array */
-	old = MemoryContextSwitchTo(run->row_cxt);
-	wire = SendFunctionCall(&col->send, dpipe_encode_datum(run, col, value));
-	MemoryContextSwitchTo(old);
+
+	text = input_text(col, value);
+	if (col->as_text)
+	{
+		/* the receiving side calls the input function */
+		put_bytes(out, text, strlen(text));
+		return true;
+	}
+	datum = InputFunctionCall(&col->input, text, col->input_param,
+							  col->base_typmod);
+	wire = SendFunctionCall(&col->send, datum);
 	put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));
 	return true;
 }

@@ -29,11 +29,15 @@
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
+#include "nodes/plannodes.h"
+#include "parser/parsetree.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "load/target.h"
@@ -230,36 +234,6 @@ dpipe_plan_check_privileges(DpipePlan *plan, Relation rel)
 
 /* ---------- columns ---------- */
 
-static void
-set_type(DpipeColumn *col)
-{
-	Oid			fn;
-	bool		varlena;
-	HeapTuple	tup;
-	Form_pg_type type;
-
-	col->base_typmod = col->typmod;
-	col->base_type = getBaseTypeAndTypmod(col->type, &col->base_typmod);
-
-	getTypeInputInfo(col->base_type, &fn, &col->input_param);
-	fmgr_info_cxt(fn, &col->input, CurrentMemoryContext);
-	col->element_type = get_element_type(col->base_type);
-
-	tup = SearchSysCache1(TYPEOID, ObjectIdGetDatum(col->type));
-	if (!HeapTupleIsValid(tup))
-		elog(ERROR, "cache lookup failed for type %u", col->type);
-	type = (Form_pg_type) GETSTRUCT(tup);
-	if (OidIsValid(type->typsend) && OidIsValid(type->typreceive))
-	{
-		getTypeBinaryOutputInfo(col->type, &fn, &varlena);
-		fmgr_info_cxt(fn, &col->send, CurrentMemoryContext);
-		getTypeBinaryInputInfo(col->type, &fn, &col->receive_param);
-		fmgr_info_cxt(fn, &col->receive, CurrentMemoryContext);
-	}
-	ReleaseSysCache(tup);
-	dpipe_encoder_choose(col);
-}
-
 /*
  * Can values of the type travel in binary? An array's and a domain's own
  * functions exist always; what counts is what is in them.
@@ -284,6 +258,36 @@ has_binary_io(Oid type)
 	return ok;
 }
 
+static void
+set_type(DpipeColumn *col)
+{
+	Oid			fn;
+	bool		varlena;
+
+	col->base_typmod = col->typmod;
+	col->base_type = getBaseTypeAndTypmod(col->type, &col->base_typmod);
+	col->element_type = get_element_type(col->base_type);
+	getTypeInputInfo(col->base_type, &fn, &col->input_param);
+	fmgr_info(fn, &col->input);
+
+	col->as_text = !has_binary_io(col->type);
+	if (col->as_text)
+	{
+		getTypeInputInfo(col->type, &fn, &col->text_input_param);
+		fmgr_info(fn, &col->text_input);
+		getTypeOutputInfo(col->type, &fn, &varlena);
+		fmgr_info(fn, &col->text_output);
+	}
+	else
+	{
+		getTypeBinaryOutputInfo(col->type, &fn, &varlena);
+		fmgr_info(fn, &col->send);
+		getTypeBinaryInputInfo(col->type, &fn, &col->receive_param);
+		fmgr_info(fn, &col->receive);
+	}
+	dpipe_encoder_choose(col);
+}
+
 /*
  * A default that is a constant is put into the wire format once. Others are
  * evaluated for each row that lacks the field: COPY would do so only for
@@ -300,7 +304,7 @@ set_default(DpipeColumn *col, Relation rel)
 	expr = expression_planner(expr);
 	if (IsA(expr, Const) && ((Const *) expr)->constisnull)
 		return;
-	if (IsA(expr, Const) && OidIsValid(col->send.fn_oid))
+	if (IsA(expr, Const) && !col->as_text)
 	{
 		bytea	   *wire = SendFunctionCall(&col->send,
 											((Const *) expr)->constvalue);
@@ -429,35 +433,108 @@ has_insert_rule(Relation rel)
 	return false;
 }
 
-/* NULL when COPY's code may write into the relation, else why it may not. */
-static const char *
-why_not_copy(DpipePlan *plan, Relation rel)
+static bool
+is_heap(char relkind, Oid relam)
 {
-	if (has_insert_rule(rel))
-		return "it has a rule for INSERT";
-	if (check_enable_rls(plan->relid, InvalidOid, true) == RLS_ENABLED)
-		return "row-level security is in force for its loader";
-	if (rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		return "its access method is not heap";
-	for (int i = 0; i < plan->ncolumns; i++)
-	{
-		if (!has_binary_io(plan->columns[i].type))
-			return "a column's type has no binary format";
-	}
-	return NULL;
+	return relkind == RELKIND_PARTITIONED_TABLE || relam == HEAP_TABLE_AM_OID;
 }
 
-static void
-choose_path(DpipePlan *plan, Relation rel)
+static bool
+has_other_storage(const DpipePlan *plan, Relation rel)
 {
-	const char *why = why_not_copy(plan, rel);
+	if (!is_heap(rel->rd_rel->relkind, rel->rd_rel->relam))
+		return true;
+	for (int i = 0; i < plan->nleaves; i++)
+	{
+		HeapTuple	tup = SearchSysCache1(RELOID,
+										  ObjectIdGetDatum(plan->leaves[i]));
+		bool		heap = true;
 
-	if (why != NULL)
-		refuse_relation(get_namespace_name(RelationGetNamespace(rel)),
-						RelationGetRelationName(rel), why,
-						"Such a target cannot be written by COPY.");
-	plan->path = &dpipe_copy_path;
+		if (HeapTupleIsValid(tup))
+		{
+			Form_pg_class form = (Form_pg_class) GETSTRUCT(tup);
+
+			heap = is_heap(form->relkind, form->relam);
+			ReleaseSysCache(tup);
+		}
+		if (!heap)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does the planner itself write this table? An engine that keeps the rows of
+ * a table elsewhere (and leaves an empty heap behind it) puts a node of its
+ * own on top of the plan.
+ */
+static bool
+is_planned_as_heap_insert(const DpipePlan *plan)
+{
+	List	   *raw = pg_parse_query(plan->insert_sql);
+	List	   *queries;
+	PlannedStmt *stmt;
+	ModifyTable *modify;
+	bool		pushed = !ActiveSnapshotSet();
+	bool		result = false;
+
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	queries = pg_analyze_and_rewrite_fixedparams(linitial_node(RawStmt, raw),
+												 plan->insert_sql, NULL, 0,
+												 NULL);
+	if (list_length(queries) == 1)
+	{
+		stmt = pg_plan_query(linitial_node(Query, queries), plan->insert_sql,
+							 CURSOR_OPT_PARALLEL_OK, NULL);
+		modify = (ModifyTable *) stmt->planTree;
+		result = IsA(modify, ModifyTable) && modify->operation == CMD_INSERT &&
+			list_length(modify->resultRelations) == 1 &&
+			rt_fetch(linitial_int(modify->resultRelations),
+					 stmt->rtable)->relid == plan->relid;
+	}
+	if (pushed)
+		PopActiveSnapshot();
+	return result;
+}
+
+/* The white list; see the head of this file. */
+static bool
+may_copy(DpipePlan *plan, Relation rel)
+{
+	for (int i = 0; i < plan->ncolumns; i++)
+	{
+		if (plan->columns[i].as_text)
+			return false;
+	}
+	return !has_insert_rule(rel) && !has_other_storage(plan, rel) &&
+		check_enable_rls(plan->relid, InvalidOid, true) != RLS_ENABLED &&
+		is_planned_as_heap_insert(plan);
+}
+
+static char *
+make_insert_sql(DpipePlan *plan, Relation rel)
+{
+	StringInfoData names;
+	StringInfoData types;
+
+	initStringInfo(&names);
+	initStringInfo(&types);
+	for (int i = 0; i < plan->ncolumns; i++)
+	{
+		DpipeColumn *col = &plan->columns[i];
+
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(col->name)));
+		appendStringInfo(&types, "%sc%d %s", i > 0 ? ", " : "", i,
+						 format_type_extended(col->type, col->typmod,
+											  FORMAT_TYPE_TYPEMOD_GIVEN |
+											  FORMAT_TYPE_FORCE_QUALIFY));
+	}
+	return psprintf("INSERT INTO %s (%s) SELECT * FROM dpipe.batch() AS b (%s)",
+					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											   RelationGetRelationName(rel)),
+					names.data, types.data);
 }
 
 /* ---------- the plan ---------- */
@@ -521,7 +598,8 @@ dpipe_plan_make(DpipeTarget *target, Relation rel)
 	add_columns(plan, rel);
 	index_fields(plan);
 	note_leaves(plan, rel);
-	choose_path(plan, rel);
+	plan->insert_sql = make_insert_sql(plan, rel);
+	plan->path = may_copy(plan, rel) ? &dpipe_copy_path : &dpipe_sql_path;
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(cxt, target->cxt);
 	return plan;

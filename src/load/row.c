@@ -424,6 +424,12 @@ put_default(DpipeRun *run, int i, StringInfo out)
 											  &isnull);
 				if (isnull)
 					pq_sendint32(out, -1);
+				else if (col->as_text)
+				{
+					char	   *text = OutputFunctionCall(&col->text_output, d);
+
+					put_bytes(out, text, strlen(text));
+				}
 				else
 				{
 					bytea	   *wire = SendFunctionCall(&col->send, d);

@@ -35,6 +35,7 @@
 #include "utils/varlena.h"
 
 #include "base/identity.h"
+#include "base/settings.h"
 #include "load/target.h"
 
 /* All open targets of this process, for the invalidation callback. */
@@ -167,6 +168,8 @@ begin_run(DpipeRun *run, DpipeTarget *target, const DpipeBatch *batch,
 	memset(run, 0, sizeof(DpipeRun));
 	run->target = target;
 	run->plan = target->plan;
+	run->path = dpipe_load_path == DPIPE_LOAD_SQL ? &dpipe_sql_path :
+		target->plan->path;
 	run->batch = batch;
 	run->load_id = load_id;
 	run->rel = rel;
@@ -206,7 +209,7 @@ dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 
 	begin_run(&run, target, batch, load->load_id, rel);
 	dpipe_batch_store(&run, load, &settled);
-	target->path_name = target->plan->path->name;
+	target->path_name = run.path->name;
 
 	table_close(rel, NoLock);
 	dpipe_identity_restore(&id);

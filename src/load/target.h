@@ -99,9 +99,15 @@ struct DpipeColumn
 	FmgrInfo	input;
 	Oid			input_param;
 	Oid			element_type;	/* of an array, else InvalidOid */
-	FmgrInfo	send;			/* fn_oid InvalidOid: the type has none */
+	FmgrInfo	send;			/* not set with as_text */
 	FmgrInfo	receive;
 	Oid			receive_param;
+
+	/* a type without a binary format travels as text, on the SQL path */
+	bool		as_text;
+	FmgrInfo	text_input;		/* of the column's own type, domain or not */
+	Oid			text_input_param;
+	FmgrInfo	text_output;
 
 	DpipeDefault default_kind;
 	char	   *default_wire;	/* of a constant, length word included */
@@ -132,7 +138,7 @@ typedef struct DpipePlan
 	int		   *buckets;
 
 	const DpipePath *path;
-	char	   *insert_sql;		/* of the SQL path */
+	char	   *insert_sql;		/* what the SQL path runs */
 } DpipePlan;
 
 struct DpipeTarget
@@ -152,6 +158,7 @@ struct DpipeRun
 {
 	DpipeTarget *target;
 	DpipePlan  *plan;
+	const DpipePath *path;
 	const DpipeBatch *batch;
 	int64		load_id;
 	Relation	rel;
@@ -216,8 +223,6 @@ extern bool dpipe_plan_concerns(const DpipePlan *plan, Oid relid);
 extern void dpipe_encoder_choose(DpipeColumn *column);
 extern bool dpipe_refuse(DpipeRun *run, const char *stage, int sqlstate,
 						 const char *fmt,...) pg_attribute_printf(4, 5);
-extern Datum dpipe_encode_datum(DpipeRun *run, DpipeColumn *column,
-								const DpipeValue *value);
 extern bool dpipe_utf8_valid(const char *s, int len);
 extern void dpipe_append_json_string(StringInfo out, const char *s, int len);
 

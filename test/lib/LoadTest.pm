@@ -7,7 +7,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(load_node sql sql_error load_all text_bytes);
+our @EXPORT = qw(load_node sql sql_error load_all load_path text_bytes);
 my $node;
 
 sub load_node
@@ -21,6 +21,17 @@ sub load_node
     $node->safe_psql('postgres',
         PostgreSQL::Test::Utils::slurp_file("$ENV{DPIPE_TOP}/test/lib/load_functions.sql"));
     return $node;
+}
+
+# Loads of later sessions take this path: auto or sql.
+sub load_path
+{
+    my ($path) = @_;
+    $node->safe_psql('postgres', "ALTER SYSTEM SET dpipe.load_path = '$path'");
+    $node->reload;
+    $node->poll_query_until('postgres', "SELECT current_setting('dpipe.load_path') = '$path'")
+      or die 'dpipe.load_path did not change';
+    return;
 }
 
 sub sql { return $node->safe_psql('postgres', shift); }

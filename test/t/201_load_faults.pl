@@ -46,10 +46,13 @@ sql(q{
 });
 
 # With a BEFORE trigger COPY stores row by row, without one in bulk.
-foreach my $bulk (1, 0)
+foreach my $mode ('bulk', 'row by row', 'sql')
 {
+    my $bulk = $mode eq 'bulk';
     sql('CREATE TRIGGER b BEFORE INSERT ON raw.typed FOR EACH ROW EXECUTE FUNCTION raise_before()')
-      unless $bulk;
+      if $mode eq 'row by row';
+    load_path('sql') if $mode eq 'sql';
+    my $path = $mode eq 'sql' ? 'sql' : 'copy';
     my %poison = (
         'integer' => [ '"n": "x1"', 'convert|22P02' ],
         'integer range' => [ '"small": 40000', 'convert|22003' ],
@@ -109,6 +112,7 @@ foreach my $bulk (1, 0)
                 SELECT bool_and(l.payload = b.p AND b.bad) FROM dpipe.letter l JOIN batch b ON b.n = l."offset";
                 SELECT sum(rows) = (SELECT count(*) FROM raw.typed)
                     AND sum(dead_letters) = (SELECT count(*) FROM dpipe.letter) FROM calls;
+                SELECT DISTINCT path FROM calls;
                 SELECT DISTINCT stage, sqlstate FROM dpipe.letter;
                 TRUNCATE raw.typed; DELETE FROM dpipe.letter;})
               unless $kind =~ /^(deferred )?unique/;
@@ -124,10 +128,11 @@ foreach my $bulk (1, 0)
                     FROM dpipe.letter l JOIN batch b ON b.n = l."offset";
                 SELECT sum(rows) = (SELECT count(*) FROM raw.typed)
                     AND sum(dead_letters) = (SELECT count(*) FROM dpipe.letter) FROM calls;
+                SELECT DISTINCT path FROM calls;
                 SELECT coalesce((SELECT DISTINCT stage || '|' || sqlstate FROM dpipe.letter), '$expected');
                 TRUNCATE raw.typed; DELETE FROM dpipe.letter;})
               if $kind =~ /^(deferred )?unique/;
-            is($got, "t\nt\nt\nt\nt\n$expected", ($bulk ? 'bulk' : 'row by row') . ": $kind, $place");
+            is($got, "t\nt\nt\nt\nt\n$path\n$expected", "$mode: $kind, $place");
         }
     }
 }

@@ -76,6 +76,9 @@ my @types = (
     'timestamp(0)', 'timestamptz', 'timestamptz(3)', 'time', 'time(0)', 'timetz', 'bit(4)', 'varbit', 'jsonb',
     'varchar(2)[]', 'xid8', 'oid', 'pg_lsn',
 );
+foreach my $path ('copy', 'sql')
+{
+load_path($path eq 'sql' ? 'sql' : 'auto');
 foreach my $type (@types)
 {
     # The table has no other column that could refuse a record.
@@ -102,8 +105,17 @@ foreach my $type (@types)
         WHERE CASE WHEN l.id IS NOT NULL THEN 'error' WHEN t._offset IS NULL THEN 'lost' ELSE coalesce(t.v::text, 'NULL') END
             IS DISTINCT FROM by_server('raw.one', c.payload);
         DROP TABLE raw.one; DELETE FROM dpipe.letter;});
-    is($got, '', "values in $type");
+    is($got, '', "$path: values in $type");
 }
+}
+
+# A type without a binary format takes the SQL path by itself.
+load_path('auto');
+is( sql(q{CREATE TABLE raw.acl (v aclitem, d aclitem DEFAULT 'postgres=r/postgres', arr aclitem[], _offset int);
+          SELECT dpipe._test_source('acl', 'raw.acl');
+          SELECT * FROM dpipe._test_load('acl', dpipe._test_bytes('{"v": "postgres=w/postgres"}', '{"v": "x"}', '{"d": null, "arr": ["=r/postgres"]}'));
+          SELECT v, d, arr FROM raw.acl ORDER BY _offset; SELECT "offset", stage, sqlstate FROM dpipe.letter}),
+    "\n2|1|3|sql\npostgres=w/postgres|postgres=r/postgres|\n||{=r/postgres}\n1|convert|22P02", 'a type without a binary format');
 
 $node->stop;
 done_testing();
