@@ -40,21 +40,22 @@ $kafka->produce(
 $node->create_server('broker', $kafka);
 diag "$records records are in Kafka";
 
-sub load
+sub load_all
 {
-    $node->sql(<<'SQL');
-SELECT dpipe_create_kafka_source('s', server => 'broker', topic => 'events', target => 'raw',
+    my ($source) = @_;
+    $node->sql(<<SQL);
+SELECT dpipe_create_kafka_source('$source', server => 'broker', topic => 'events', target => 'raw',
     options => '{"enabled": false}');
 CHECKPOINT;
 SQL
     my $start = time();
-    $node->sql(q{SELECT dpipe_enable_source('s')});
-    $node->wait_sql("SELECT sum(rows) = $records FROM dpipe.load WHERE source = 's'",
+    $node->sql("SELECT dpipe_enable_source('$source')");
+    $node->wait_sql("SELECT sum(rows) = $records FROM dpipe.load WHERE source = '$source'",
         seconds => 600) or die 'the load does not end';
-    my ($pid) = $node->worker_pids('s');
+    my ($pid) = $node->worker_pids($source);
     my $cpu   = process_cpu($pid);
     my $end   = $node->sql(
-        q{SELECT extract(epoch FROM max(finished_at)) FROM dpipe.load WHERE source = 's'});
+        "SELECT extract(epoch FROM max(finished_at)) FROM dpipe.load WHERE source = '$source'");
     return ($end - $start, $cpu);
 }
 
@@ -82,16 +83,13 @@ SQL
 my (@load, @load_cpu, @copy, @copy_cpu);
 foreach my $round (1 .. $rounds)
 {
-    my ($seconds, $cpu) = load();
+    my ($seconds, $cpu) = load_all("s$round");
     push @load, $records / $seconds;
     push @load_cpu, $cpu;
     ($seconds, $cpu) = copy();
     push @copy, $records / $seconds;
     push @copy_cpu, $cpu;
-    $node->sql(q{SELECT dpipe_drop_source('s')});
-    $node->sql('DROP TABLE raw');
-    # The next source of this name must start at the beginning.
-    $node->sql(q{DELETE FROM dpipe.ledger});
+    $node->sql("SELECT dpipe_drop_source('s$round'); DROP TABLE raw");
     diag sprintf 'round %d: worker %d records/s (%.1f CPU s), COPY %d rows/s (%.1f CPU s)',
         $round, $load[-1], $load_cpu[-1], $copy[-1], $copy_cpu[-1];
 }
