@@ -38,15 +38,17 @@ if [ ! -x "$copy" ]; then
         cp -a "$internal" "$root$(dirname "$internal")/"
     fi
 fi
+# Make goes by times, so only what differs is copied, and what is gone is removed.
 if [ "$variant" != devel ]; then
-    mkdir -p "$tree"
-    rm -rf "$tree/src.new"
-    cp -a "$top/src" "$tree/src.new"
-    find "$tree/src.new" -name '*.o' -delete
-    # Objects that are newer than their sources are kept.
-    cp -a "$tree/src.new/." "$tree/src/" 2> /dev/null || mv "$tree/src.new" "$tree/src"
-    rm -rf "$tree/src.new"
-    cp -a "$top/Makefile" "$top/dpipe.control" "$tree/"
+    mkdir -p "$tree/src"
+    (cd "$tree" && find src -name '*.[ch]' -o -name '*.sql') | while read -r file; do
+        [ -e "$top/$file" ] || rm "$tree/$file"
+    done
+    (cd "$top" && find Makefile dpipe.control src -name '*.[ch]' -o -name '*.sql' -o -type f ! -path 'src/*') |
+        while read -r file; do
+            mkdir -p "$(dirname "$tree/$file")"
+            cmp -s "$top/$file" "$tree/$file" || cp "$top/$file" "$tree/$file"
+        done
 fi
 devel=DPIPE_DEVEL=1
 [ "$variant" != release ] || devel=
