@@ -29,6 +29,12 @@ fi
 echo "== build"
 pg_config=$(sh test/lib/temp_install.sh)
 make -s -C test/tools
+# Asked once here: what cannot be fetched now will not be there in a minute.
+if answer=$(sh test/lib/kafka_fetch.sh); then
+    export DPIPE_KAFKA_LIB="$answer"
+else
+    export DPIPE_KAFKA_SKIP="$(tail -n 1 <<< "$answer")"
+fi
 bindir=$(dirname "$pg_config")
 pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
 results=$top/tmp_check/results

@@ -20,7 +20,7 @@ $harness->callback(
             test => sub {
                 my ($result) = @_;
                 push @{ $skipped{ $test->[1] } },
-                    $result->description . ': ' . $result->explanation
+                    join ': ', grep { length } $result->description, $result->explanation
                     if $result->has_skip;
             });
     });

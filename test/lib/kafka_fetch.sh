@@ -55,7 +55,7 @@ POM
 if ! (cd "$work" && timeout 600 mvn -q -B \
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory=lib) > "$work/log" 2>&1; then
-    sed -n 's/^\[ERROR\] //p' "$work/log" | head -n 3 >&2
+    sed -n 's/^.*\[ERROR\] //p' "$work/log" | head -n 1 >&2
     echo "Apache Kafka could not be fetched from Maven Central"
     exit 1
 fi
