@@ -72,11 +72,14 @@ BEGIN
         PERFORM pg_sleep(0.002);
     END LOOP;
 END \$\$;
+SELECT round(extract(epoch FROM clock_timestamp() - max(last_load_at)) * 1000, 1) FROM dpipe.position;
 \\! kill -$signal $pid
 SQL
     my ($out, $err) = ('', '');
-    IPC::Run::run [ 'psql', '-X', '-q', '-d', $node->connstr('postgres') ],
+    IPC::Run::run [ 'psql', '-XqAt', '-d', $node->connstr('postgres') ],
         '<', \$script, '>', \$out, '2>', \$err;
+    chomp $out;
+    note "    $out ms after a commit";
     return;
 }
 

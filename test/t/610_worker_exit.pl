@@ -95,10 +95,23 @@ foreach my $round (1 .. $rounds)
     $exits += @pids;
 }
 
+# Who sent a ClientHello was in the handshake when it went: nobody answered.
+my $hellos = 0;
+$hole->blocking(0);
+while (my $connection = $hole->accept)
+{
+    $connection->blocking(0);
+    my $byte = "";
+    sysread $connection, $byte, 1;
+    $hellos++ if $byte eq "\x16";
+}
+
 is($exits, 4 * $rounds, 'each worker came and was told to go');
 is(scalar @seconds, 4 * $rounds, 'and went');
 cmp_ok(max(@seconds), '<', 1, 'within a second');
 note sprintf 'longest: %.3f s', max(@seconds);
+cmp_ok($hellos, '>', $rounds / 2, 'many of them in a handshake');
+note "$hellos of $rounds were in a handshake that hangs";
 is_deeply([ $node->crash_lines ], [], 'nothing crashed');
 is(scalar(() = slurp_file($node->logfile) =~ /database system is ready/g),
     1, 'and the server never restarted');
