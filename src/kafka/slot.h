@@ -1,0 +1,81 @@
+/*
+ * slot.h
+ *		One slot of a Kafka source: the loop and its exactness transaction.
+ */
+#ifndef DPIPE_KAFKA_SLOT_H
+#define DPIPE_KAFKA_SLOT_H
+
+#include "postgres.h"
+
+#include "storage/latch.h"
+
+#include "kafka/client.h"
+#include "kafka/reader.h"
+#include "load/load.h"
+
+typedef enum KafkaSlotEnd
+{
+	KAFKA_SLOT_STOPPED,			/* disabled, dropped, redefined or moved */
+	KAFKA_SLOT_YIELDED,
+	KAFKA_SLOT_FINISHED,		/* reached its stop */
+	KAFKA_SLOT_ERROR,			/* a lasting error was recorded */
+} KafkaSlotEnd;
+
+typedef struct KafkaSlot
+{
+	DpipeSource *source;
+	int			slot;
+	bool		foreground;		/* in a client's CALL dpipe_sync */
+	MemoryContext cxt;			/* lives as long as the slot */
+	MemoryContext scratch;		/* reset with each turn of the loop */
+	MemoryContext position_cxt; /* holds "committed" */
+	DpipePosition *committed;	/* what the database holds */
+	KafkaClient *client;
+	KafkaReader *reader;
+	DpipeTarget *target;
+	struct KafkaProbe *probe;	/* running, or NULL */
+	WaitEventSet *wait_set;
+	TimestampTz opened_at;
+	TimestampTz batch_since;	/* when the batch's first record came */
+	TimestampTz idle_since;		/* 0: busy */
+	TimestampTz discovered_at;	/* last look for new partitions */
+	TimestampTz noted_at;		/* last time ends were written */
+	TimestampTz reported_at;
+	int64		rows;			/* since the slot was opened */
+	int64		dead_letters;
+	int64		bytes;
+	char		error[KAFKA_PROBLEM_LEN];	/* of KAFKA_SLOT_ERROR */
+} KafkaSlot;
+
+/* Outside of a transaction, or in a non-atomic procedure when "foreground". */
+extern KafkaSlot *kafka_slot_open(const char *source, int slot,
+								  bool foreground, MemoryContext parent);
+extern KafkaSlotEnd kafka_slot_run(KafkaSlot *slot);
+
+/* Release messages, threads and the handle; never raises. */
+extern void kafka_slot_close(KafkaSlot *slot);
+
+/* Transactions of the loop; the procedure's are chained by SPI. */
+extern void kafka_slot_begin(KafkaSlot *slot);
+extern void kafka_slot_commit(KafkaSlot *slot);
+
+/*
+ * Wait for news of the client at most so long; serves interrupts and the
+ * client's events.
+ */
+extern void kafka_slot_wait(KafkaSlot *slot, long timeout_ms);
+
+/* start.c: find the partitions and make them ready to be read. */
+extern void kafka_slot_start(KafkaSlot *slot);
+
+/* start.c: look for new partitions now and then. False: slot was moved. */
+extern bool kafka_slot_discover(KafkaSlot *slot);
+
+/* start.c: the ends of one partition, as the broker has them now. */
+extern void kafka_slot_ask_ends(KafkaSlot *slot, const char *topic,
+								int32 partition, int64 *low, int64 *high);
+
+/* trouble.c: settle what the reader could not. False: lasting error. */
+extern bool kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end);
+
+#endif							/* DPIPE_KAFKA_SLOT_H */

@@ -1,0 +1,153 @@
+/*
+ * trouble.c
+ *		What to do when the log is not what the position expects.
+ *
+ * Nothing is ever skipped in silence: offsets that retention ate are a row of
+ * dpipe.gap, and by default the source stops until somebody decides.
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+
+#include "kafka/slot.h"
+
+/* A lasting error: recorded, so that the slot is not started again. */
+static bool
+stop_with_error(KafkaSlot *slot, KafkaSlotEnd *end)
+{
+	kafka_slot_begin(slot);
+	dpipe_slot_state_set(slot->source->name, slot->slot, "error", slot->error,
+						 slot->error);
+	kafka_slot_commit(slot);
+	*end = KAFKA_SLOT_ERROR;
+	return false;
+}
+
+static bool
+stop_at_gap(KafkaSlot *slot, const KafkaPartition *p, int64 low,
+			KafkaSlotEnd *end)
+{
+	kafka_slot_begin(slot);
+	dpipe_gap_record(slot->source, p->topic, p->partition, p->next, low, "stop");
+	kafka_slot_commit(slot);
+	snprintf(slot->error, sizeof(slot->error),
+			 "topic \"%s\" partition %d: offsets " INT64_FORMAT " to " INT64_FORMAT
+			 " are gone from the broker; dpipe_seek() past them, or set on_gap",
+			 p->topic, p->partition, p->next, low - 1);
+	return stop_with_error(slot, end);
+}
+
+/* Move over the gap, with its row, in one transaction. */
+static bool
+skip_gap(KafkaSlot *slot, int i, int64 to, const char *action)
+{
+	KafkaPartition *p = &slot->reader->partitions[i];
+	DpipePosition *next = dpipe_position_copy(slot->committed, 0);
+	bool		mine;
+
+	/* The reader may be ahead by holes that were not written yet. */
+	for (int k = 0; k < next->npartitions; k++)
+		next->next_offset[k] = slot->reader->partitions[k].next;
+	next->next_offset[i] = to;
+	next->print_offset[i] = -1;
+	kafka_slot_begin(slot);
+	mine = dpipe_position_compare(slot->source, slot->slot, slot->committed,
+								  slot->foreground);
+	if (mine)
+	{
+		dpipe_gap_record(slot->source, p->topic, p->partition, p->next, to,
+						 action);
+		dpipe_position_set(slot->source, slot->slot, next, NULL);
+	}
+	kafka_slot_commit(slot);
+	if (!mine)
+		return false;
+	for (int k = 0; k < next->npartitions; k++)
+		slot->committed->next_offset[k] = next->next_offset[k];
+	slot->committed->print_offset[i] = -1;
+	ereport(WARNING,
+			(errmsg("source \"%s\": offsets " INT64_FORMAT " to " INT64_FORMAT
+					" of topic \"%s\" partition %d are gone from the broker",
+					slot->source->name, p->next, to - 1, p->topic,
+					p->partition),
+			 errdetail("They are recorded in dpipe.gap.")));
+	kafka_reader_reassign(slot->reader, i, to);
+	return true;
+}
+
+static bool
+stop_at_replaced(KafkaSlot *slot, const KafkaPartition *p, KafkaSlotEnd *end)
+{
+	snprintf(slot->error, sizeof(slot->error),
+			 "topic \"%s\" partition %d was recreated or truncated: %s; dpipe_seek() to where reading shall go on",
+			 p->topic, p->partition, slot->reader->trouble_text);
+	return stop_with_error(slot, end);
+}
+
+static bool
+settle_range(KafkaSlot *slot, int i, KafkaSlotEnd *end)
+{
+	KafkaPartition *p = &slot->reader->partitions[i];
+	int64		low;
+	int64		high;
+
+	kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high);
+	if (p->next > high)
+	{
+		strlcpy(slot->reader->trouble_text,
+				"the log ends before the stored position",
+				sizeof(slot->reader->trouble_text));
+		return stop_at_replaced(slot, p, end);
+	}
+	if (p->next >= low)
+	{
+		/* Only the fingerprint's record is gone. */
+		kafka_reader_reassign(slot->reader, i, p->next);
+		return true;
+	}
+	switch (slot->source->on_gap)
+	{
+		case DPIPE_GAP_EARLIEST:
+			return skip_gap(slot, i, low, "earliest");
+		case DPIPE_GAP_LATEST:
+			return skip_gap(slot, i, high, "latest");
+		case DPIPE_GAP_STOP:
+			break;
+	}
+	return stop_at_gap(slot, p, low, end);
+}
+
+bool
+kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end)
+{
+	KafkaReader *reader = slot->reader;
+	int			i = reader->trouble_partition;
+	KafkaPartition *p = i >= 0 ? &reader->partitions[i] : NULL;
+
+	*end = KAFKA_SLOT_STOPPED;
+	switch (reader->trouble)
+	{
+		case KAFKA_TROUBLE_RANGE:
+			return settle_range(slot, i, end);
+		case KAFKA_TROUBLE_REPLACED:
+			return stop_at_replaced(slot, p, end);
+		case KAFKA_TROUBLE_SIZE:
+			snprintf(slot->error, sizeof(slot->error),
+					 "topic \"%s\" partition %d: the record at or after offset " INT64_FORMAT
+					 " is larger than a client can take: %s",
+					 p ? p->topic : "?", p ? p->partition : -1,
+					 p ? p->next : -1, reader->trouble_text);
+			return stop_with_error(slot, end);
+		case KAFKA_TROUBLE_TOPIC:
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("source \"%s\" cannot read its topic%s%s%s: %s",
+							slot->source->name, p ? " \"" : "",
+							p ? p->topic : "", p ? "\"" : "",
+							reader->trouble_text)));
+			break;
+		case KAFKA_TROUBLE_NONE:
+			break;
+	}
+	return true;
+}
