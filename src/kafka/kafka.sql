@@ -18,3 +18,8 @@ COMMENT ON FUNCTION dpipe_create_kafka_source(text, text, text, text, text, text
 CREATE FUNCTION dpipe_seek(source text, "position" jsonb) RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_seek';
 COMMENT ON FUNCTION dpipe_seek(text, jsonb) IS 'moves a source to "earliest", "latest", {"timestamp": …} or {topic: {partition: offset}}';
+
+-- Commits on its way, so it has no SET clause and cannot be SECURITY DEFINER.
+CREATE PROCEDURE dpipe_sync(source text)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_sync';
+COMMENT ON PROCEDURE dpipe_sync(text) IS 'reads a source in this session up to its end as it is now, committing batch by batch';
