@@ -28,6 +28,12 @@ foreach my $file (@docs)
     $topics{$_} = 4 foreach map { split /,/ } $text =~ /topic => '([\w.,-]+)'/g;
 }
 
+# What a file takes for granted, where that is more than the extension.
+my %prelude = (
+    'README.md'         => '',
+    'docs/reference.md' =>
+        'CREATE EXTENSION dpipe; CREATE ROLE etl; CREATE SCHEMA raw');
+
 my $mock = Dpipe::Mock->new('docs', topics => \%topics);
 my $node = Dpipe::Node->make('docs', extension => 0, conf => "dpipe.max_workers = 8\n");
 
@@ -46,9 +52,7 @@ foreach my $file (sort keys %blocks)
 
     subtest $name => sub {
         $node->safe_psql('postgres', "CREATE DATABASE $database");
-        # Every file may begin anew; all but the README take this for granted.
-        $node->safe_psql($database, 'CREATE EXTENSION dpipe')
-            unless $blocks{$file}[0][1] =~ /CREATE EXTENSION dpipe/;
+        $node->safe_psql($database, $prelude{$name} // 'CREATE EXTENSION dpipe');
         foreach (@{ $blocks{$file} })
         {
             my ($line, $sql) = @$_;
