@@ -50,7 +50,7 @@ foreach my $source (sort keys %sources)
     );
 }
 $node->wait_sql(
-    q{SELECT count(*) = 2000 FROM a}) or BAIL_OUT('the source does not load');
+    q{SELECT count(*) = 2000 FROM a}) or die('the source does not load');
 
 # Pid of each source's worker; all of them run at once (dpipe.max_workers is 4).
 sub workers

@@ -25,7 +25,7 @@ like($out, qr/fct_user_daily_activity \| +model \| success/, 'models are run');
 like($out, qr/ 22\w{3} /, 'dead letters show why');
 
 my ($psql, $socket) = $out =~ /^ +(\S+psql) -h (\S+) -U analyst demo$/m;
-ok($socket, 'a psql line invites to go on') or BAIL_OUT('no demo');
+ok($socket, 'a psql line invites to go on') or die('no demo');
 
 sub query
 {
