@@ -39,7 +39,8 @@ extern const char *dpipe_target_load_path(const DpipeTarget *target);
  * stored then.
  *
  * load->load_id and started_at are given; rows, dead_letters and bytes are
- * filled in.
+ * filled in. rows counts what the table took: a row that the user's own BEFORE
+ * trigger or rule takes away is neither a row nor a dead letter.
  */
 extern int	dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 							  DpipeLoad *load);

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use lib "$ENV{DPIPE_TOP}/test/lib";
+use PostgreSQL::Test::Utils;
 use LoadTest;
 use Test::More;
 
@@ -19,9 +20,10 @@ sql(q{
         du int UNIQUE DEFERRABLE INITIALLY DEFERRED,
         small smallint, amount numeric(5, 2), f float8, code varchar(3), flag boolean, d date, ts timestamptz,
         id uuid, b bytea, j jsonb, pos positive, m mood, arr int[], before int, after int, stmt int, odd int,
-        long text, half int GENERATED ALWAYS AS (100 / NULLIF(u, -7) + 0 * n) STORED,
+        long text, plain text, half int GENERATED ALWAYS AS (100 / NULLIF(u, -7) + 0 * n) STORED,
         _offset bigint PRIMARY KEY);
     CREATE INDEX ON raw.typed (long);
+    ALTER TABLE raw.typed ALTER plain SET STORAGE PLAIN;
     CREATE FUNCTION raise_before() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.before IS NOT NULL THEN RAISE EXCEPTION 'no % before', NEW.before; END IF;
@@ -79,6 +81,7 @@ foreach my $mode ('bulk', 'row by row', 'sql')
         'trigger after' => [ '"after": 1', 'insert|P0001' ],
         'statement trigger' => [ '"stmt": 1', 'insert|P0001' ],
         'index row too big' => [ '"long": "LONG"', 'insert|54000' ],
+        'row too big' => [ '"plain": "LONGLONG"', 'insert|54000' ],
         'generated' => [ '"u": 0', 'insert|22012' ],
         $bulk ? () : ('trigger before' => [ '"before": 1', 'insert|P0001' ]),
         $bulk ? () : ('unknown fault' => [ '"odd": 1', 'insert|ZZ001' ]),
@@ -100,7 +103,7 @@ foreach my $mode ('bulk', 'row by row', 'sql')
             my $where = $places{$place};
             my $bytes = text_bytes(defined $field
                 ? "{\"n\": 5, \"u\": ' || -1000 - n || ', $field}" : '[1]');
-            $bytes =~ s/LONG/' || (SELECT string_agg(md5(x::text || n), '') FROM generate_series(1, 200) x) || '/;
+            $bytes =~ s/LONG/' || (SELECT string_agg(md5(x::text || n), '') FROM generate_series(1, 200) x) || '/g;
             my $got = load_all('s', qq{
                 SELECT n, $where AS bad, CASE WHEN $where THEN $bytes
                     ELSE convert_to(format('{"n": %s, "u": %s, "du": %s, "ref": %s, "dref": %s, "ignored": 1}',
@@ -136,6 +139,20 @@ foreach my $mode ('bulk', 'row by row', 'sql')
         }
     }
 }
+
+# COPY writes 1000 rows at once, so a row that is too big shows under the
+# number of another one.
+load_path('auto');
+sql(q{DROP TRIGGER b ON raw.typed; DROP TRIGGER s ON raw.typed});
+is( load_all('s', q{SELECT n, n = 500 AS bad, convert_to(format('{"n": %s, "plain": "%s"}', n, CASE WHEN n = 500 THEN repeat('x', 9000) ELSE 'x' END), 'UTF8') AS p
+        FROM generate_series(0, 1499) n}, q{
+        SELECT count(*), sum(n) FROM raw.typed;
+        SELECT "offset", stage, sqlstate FROM dpipe.letter;
+        SELECT path, count(*) FROM calls GROUP BY 1;}),
+    "1499|1123750\n500|insert|54000\ncopy|1", 'the row number of a full buffer is not believed');
+
+# Nothing may be left open by an attempt that failed.
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/WARNING|leak/, 'no warning in the log');
 
 $node->stop;
 done_testing();

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use lib "$ENV{DPIPE_TOP}/test/lib";
+use PostgreSQL::Test::Utils;
 use LoadTest;
 use Test::More;
 
@@ -153,6 +154,17 @@ foreach my $state (qw(21000 22012 23001 23514 44000 P0001 54001))
     is(sql("SELECT dpipe._test_fault('$state')"), 'record', "$state: class");
 }
 
+like(sql_error(q{SET dpipe.fault_point = 'load-store:error'; SELECT dpipe._test_load('s', dpipe._test_bytes('{"a": 1}', '{"a": 2}'))}),
+    qr/XX000.*load-store/s, 'a fault that befalls everything is raised');
+is(sql('SELECT (SELECT count(*) FROM raw.env) + (SELECT count(*) FROM dpipe.letter)'), '0', 'and nothing is stored');
+
+# --- cancel and time limits ---
+sql(q{CREATE TABLE raw.slow (a int); CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(5); RETURN NEW; END';
+      CREATE TRIGGER t BEFORE INSERT ON raw.slow FOR EACH ROW EXECUTE FUNCTION slow(); SELECT dpipe._test_source('s', 'raw.slow')});
+like(sql_error(q{SET statement_timeout = '200ms'; SELECT dpipe._test_load('s', dpipe._test_bytes('{"a": 1}', '{"a": 2}'))}),
+    qr/57014/, 'a cancel is raised at once');
+is(sql('SELECT (SELECT count(*) FROM raw.slow) + (SELECT count(*) FROM dpipe.letter)'), '0', 'a cancel: nothing is stored');
+
 # --- rights ---
 sql(q{CREATE ROLE etl LOGIN; CREATE ROLE other LOGIN; GRANT USAGE ON SCHEMA raw TO etl; GRANT CREATE ON SCHEMA raw TO etl;
       CREATE TABLE raw.owned (a int, who name DEFAULT current_user, trig name);
@@ -191,6 +203,9 @@ sql(q{INSERT INTO dpipe.source SELECT 'odd', kind, owner, owner_oid, server, top
       version, epoch, incarnation FROM dpipe.source WHERE name = 'inner'});
 is(sql(q{SELECT rows FROM dpipe._test_load('odd', dpipe._test_bytes('{"Fi\"eld": 1, "ä": 2, "a b": 3}'));
          SELECT * FROM "My ""Schema"."Ta'ble"}), "1\n1|2|3", 'names that need quotes');
+
+# Nothing may be left open by an attempt that failed.
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/WARNING|leak/, 'no warning in the log');
 
 $node->stop;
 done_testing();
