@@ -17,6 +17,7 @@ int			dpipe_max_workers = 4;
 int			dpipe_worker_quantum = 10000;
 int			dpipe_restart_delay_min = 1000;
 int			dpipe_restart_delay_max = 60000;
+int			dpipe_discovery_interval = 30000;
 int			dpipe_load_path = DPIPE_LOAD_AUTO;
 bool		dpipe_enabled = true;
 int			dpipe_jinja_max_output_kb = 16 * 1024;
@@ -56,6 +57,11 @@ define_worker_settings(void)
 							"Longest delay before a failed worker is started again.",
 							NULL, &dpipe_restart_delay_max, 60000, 10, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.discovery_interval",
+							"How often a running source looks for new partitions.",
+							NULL, &dpipe_discovery_interval, 30000, 100,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomEnumVariable("dpipe.load_path",
 							 "How batches are written: auto, or always by SQL.",
 							 NULL, &dpipe_load_path, DPIPE_LOAD_AUTO,

@@ -415,9 +415,12 @@ bool
 kafka_reader_stopped(const KafkaReader *reader)
 {
 	for (int i = 0; i < reader->npartitions; i++)
-		if (reader->partitions[i].stop >= 0 &&
-			reader->partitions[i].next < reader->partitions[i].stop)
+	{
+		const KafkaPartition *p = &reader->partitions[i];
+
+		if (p->stop >= 0 && (p->next < p->stop || p->print_offset >= 0))
 			return false;
+	}
 	return true;
 }
 

@@ -82,7 +82,10 @@ extern void kafka_reader_reassign(KafkaReader *reader, int i, int64 next);
 /* Take what has arrived, without waiting. True when something came. */
 extern bool kafka_reader_fetch(KafkaReader *reader);
 
-/* Every partition that has a stop has reached it. */
+/*
+ * Every partition that has a stop has reached it, and has shown that it is
+ * still the log that was read before.
+ */
 extern bool kafka_reader_stopped(const KafkaReader *reader);
 
 /* Records between the position and the end; -1 when some end is not known. */

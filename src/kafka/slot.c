@@ -482,7 +482,8 @@ is_bounded_end(const KafkaSlot *slot)
 	{
 		const KafkaPartition *p = &slot->reader->partitions[i];
 
-		if (!p->at_end && (p->stop < 0 || p->next < p->stop))
+		if (!p->at_end &&
+			(p->stop < 0 || p->next < p->stop || p->print_offset >= 0))
 			return false;
 	}
 	return true;

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/settings.h"
 #include "catalog/status.h"
 #include "kafka/place.h"
 #include "kafka/probe.h"
@@ -22,7 +23,6 @@
 #define FOREGROUND_PATIENCE_MS 30000	/* before a client is told */
 #define MISSING_TOPIC_PATIENCE_MS 3000
 #define MISSING_TOPIC_RETRY_MS 2000
-#define DISCOVER_MS 30000
 
 /* ---------- asking ---------- */
 
@@ -371,6 +371,7 @@ add_partitions(KafkaSlot *slot, int from)
 		{
 			slot->reader->partitions[i].assigned = true;
 			slot->reader->partitions[i].at_end = true;
+			slot->reader->partitions[i].print_offset = -1;
 			slot->reader->partitions[i].end = c->next_offset[i];
 			slot->reader->partitions[i].stop = -1;
 		}
@@ -448,7 +449,8 @@ kafka_slot_discover(KafkaSlot *slot)
 		return true;
 	if (slot->probe == NULL)
 	{
-		if (!TimestampDifferenceExceeds(slot->discovered_at, now, DISCOVER_MS))
+		if (!TimestampDifferenceExceeds(slot->discovered_at, now,
+										dpipe_discovery_interval))
 			return true;
 		slot->discovered_at = now;
 		slot->probe = kafka_probe_start(slot->client, slot->source->ntopics,
