@@ -21,7 +21,9 @@ PG_FUNCTION_INFO_V1(dpipe_sync);
 static DpipeWorkerEnd
 kafka_worker_main(const char *source, int slotno)
 {
-	KafkaSlot  *slot = kafka_slot_open(source, slotno, false, TopMemoryContext);
+	KafkaSlot  *slot = kafka_slot_make(slotno, false, TopMemoryContext);
+
+	kafka_slot_open(slot, source);
 
 	/* No close: the process ends by _exit(), see client.c. */
 	switch (kafka_slot_run(slot))
@@ -67,7 +69,7 @@ static void
 sync_slot(const char *source, int slotno, MemoryContext cxt, int64 *rows,
 		  int64 *dead_letters)
 {
-	KafkaSlot  *volatile slot = NULL;
+	KafkaSlot  *slot = kafka_slot_make(slotno, true, cxt);
 
 	if (!dpipe_slot_lock(source, slotno))
 		ereport(ERROR,
@@ -79,7 +81,7 @@ sync_slot(const char *source, int slotno, MemoryContext cxt, int64 *rows,
 	{
 		KafkaSlotEnd end;
 
-		slot = kafka_slot_open(source, slotno, true, cxt);
+		kafka_slot_open(slot, source);
 		end = kafka_slot_run(slot);
 		raise_end(slot, end);
 		*rows += slot->rows;
@@ -87,8 +89,7 @@ sync_slot(const char *source, int slotno, MemoryContext cxt, int64 *rows,
 	}
 	PG_FINALLY();
 	{
-		if (slot != NULL)
-			kafka_slot_close(slot);
+		kafka_slot_close(slot);
 		dpipe_slot_unlock(source, slotno);
 	}
 	PG_END_TRY();

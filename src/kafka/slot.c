@@ -106,8 +106,7 @@ open_definition(KafkaSlot *slot, const char *name)
 }
 
 KafkaSlot *
-kafka_slot_open(const char *source, int slotno, bool foreground,
-				MemoryContext parent)
+kafka_slot_make(int slotno, bool foreground, MemoryContext parent)
 {
 	MemoryContext cxt = AllocSetContextCreate(parent, "dpipe kafka slot",
 											  ALLOCSET_DEFAULT_SIZES);
@@ -120,17 +119,21 @@ kafka_slot_open(const char *source, int slotno, bool foreground,
 	slot->foreground = foreground;
 	slot->opened_at = GetCurrentTimestamp();
 	slot->reported_at = slot->opened_at;
+	return slot;
+}
 
+void
+kafka_slot_open(KafkaSlot *slot, const char *source)
+{
 	kafka_slot_begin(slot);
 	open_definition(slot, source);
 	kafka_slot_commit(slot);
 
-	slot->wait_set = dpipe_create_wait_event_set(cxt, 3);
+	slot->wait_set = dpipe_create_wait_event_set(slot->cxt, 3);
 	AddWaitEventToSet(slot->wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(slot->wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(slot->wait_set, WL_SOCKET_READABLE,
 					  slot->client->wake_read, NULL, NULL);
-	return slot;
 }
 
 void
@@ -148,6 +151,9 @@ kafka_slot_close(KafkaSlot *slot)
 	if (slot->client != NULL)
 		kafka_client_close(slot->client);
 	slot->client = NULL;
+	if (slot->target != NULL)
+		dpipe_target_close(slot->target);
+	slot->target = NULL;
 }
 
 /* ---------- transactions and waiting ---------- */
@@ -575,10 +581,14 @@ kafka_slot_run(KafkaSlot *slot)
 	KafkaSlotEnd end;
 	MemoryContext old = CurrentMemoryContext;
 
-	kafka_slot_start(slot);
-	dpipe_status_set_state(DPIPE_SLOT_RUNNING, "");
-	while (turn(slot, &end))
-		;
+	if (kafka_slot_start(slot))
+	{
+		dpipe_status_set_state(DPIPE_SLOT_RUNNING, "");
+		while (turn(slot, &end))
+			;
+	}
+	else
+		end = KAFKA_SLOT_YIELDED;
 	MemoryContextSwitchTo(old);
 	return end;
 }

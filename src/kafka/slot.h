@@ -47,9 +47,13 @@ typedef struct KafkaSlot
 	char		error[KAFKA_PROBLEM_LEN];	/* of KAFKA_SLOT_ERROR */
 } KafkaSlot;
 
-/* Outside of a transaction, or in a non-atomic procedure when "foreground". */
-extern KafkaSlot *kafka_slot_open(const char *source, int slot,
-								  bool foreground, MemoryContext parent);
+/*
+ * Make, open, run and close one. Outside of a transaction, or in a non-atomic
+ * procedure when "foreground". Once made, close it also after an error.
+ */
+extern KafkaSlot *kafka_slot_make(int slot, bool foreground,
+								  MemoryContext parent);
+extern void kafka_slot_open(KafkaSlot *slot, const char *source);
 extern KafkaSlotEnd kafka_slot_run(KafkaSlot *slot);
 
 /* Release messages, threads and the handle; never raises. */
@@ -65,8 +69,11 @@ extern void kafka_slot_commit(KafkaSlot *slot);
  */
 extern void kafka_slot_wait(KafkaSlot *slot, long timeout_ms);
 
-/* start.c: find the partitions and make them ready to be read. */
-extern void kafka_slot_start(KafkaSlot *slot);
+/*
+ * start.c: find the partitions and make them ready to be read. False: was
+ * asked to yield before the brokers answered.
+ */
+extern bool kafka_slot_start(KafkaSlot *slot);
 
 /* start.c: look for new partitions now and then. False: slot was moved. */
 extern bool kafka_slot_discover(KafkaSlot *slot);

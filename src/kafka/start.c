@@ -379,7 +379,7 @@ add_partitions(KafkaSlot *slot, int from)
 	kafka_reader_assign(slot->reader);
 }
 
-void
+bool
 kafka_slot_start(KafkaSlot *slot)
 {
 	Bounds		bounds = source_bounds(slot->source);
@@ -389,17 +389,17 @@ kafka_slot_start(KafkaSlot *slot)
 
 	MemoryContextSwitchTo(slot->scratch);
 	ask_topics(slot);
-	if (kafka_probe_done(slot->probe))
-	{
-		questions = make_questions(slot, &bounds, &n);
-		drop_probe(slot);
-		slot->probe = kafka_probe_start(slot->client, 0, NULL, n, questions);
-		await_probe(slot);
-	}
+	if (!kafka_probe_done(slot->probe))
+		return false;
+	questions = make_questions(slot, &bounds, &n);
+	drop_probe(slot);
+	slot->probe = kafka_probe_start(slot->client, 0, NULL, n, questions);
+	await_probe(slot);
+	if (!kafka_probe_done(slot->probe))
+		return false;
+
 	slot->reader = kafka_reader_create(slot->client, slot->source, slot->cxt);
 	slot->discovered_at = GetCurrentTimestamp();
-	if (!kafka_probe_done(slot->probe))
-		return;					/* asked to yield: the loop sees to it */
 	next = apply_answers(slot, &bounds);
 	drop_probe(slot);
 	if (!store_partitions(slot, next))
@@ -408,6 +408,7 @@ kafka_slot_start(KafkaSlot *slot)
 				 errmsg("source \"%s\" was changed while it started",
 						slot->source->name)));
 	add_partitions(slot, 0);
+	return true;
 }
 
 /* ---------- new partitions while running ---------- */
