@@ -9,7 +9,6 @@ help:
 	@echo "make check-long      the same with more kills and more records"
 	@echo "make demo            events flow from a broker to a mart; make demo-stop ends it"
 	@echo "make bench           all benches; writes test/bench/results.md"
-	@echo "make fmt             format the C sources; make fmt-check only looks"
 
 check:
 	@bash test/check.sh $(TESTS)
@@ -25,13 +24,5 @@ demo-stop:
 
 bench:
 	@bash test/bench/run all
-
-C_SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] test/tools/*.[ch])
-
-fmt:
-	clang-format -i $(C_SOURCES)
-
-fmt-check:
-	clang-format --dry-run --Werror $(C_SOURCES)
 
 .PHONY: $(COMMANDS)

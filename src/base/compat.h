@@ -112,4 +112,13 @@
 	pg_extension_ownercheck((oid), (role))
 #endif
 
+/* Membership lost its implied SET right in 16 (commit 3d14e171e9). */
+#if PG_VERSION_NUM >= 160000
+#define dpipe_member_can_set_role(member, role) \
+	member_can_set_role((member), (role))
+#else
+#define dpipe_member_can_set_role(member, role) \
+	is_member_of_role((member), (role))
+#endif
+
 #endif							/* DPIPE_COMPAT_H */

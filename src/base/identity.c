@@ -114,12 +114,7 @@ dpipe_identity_internal(DpipeIdentity *id)
 static bool
 owner_can_become(Oid owner, Oid caller)
 {
-#if PG_VERSION_NUM >= 160000
-	/* Membership lost its implied SET right in 16 (commit 3d14e171e9). */
-	return member_can_set_role(owner, caller);
-#else
-	return is_member_of_role(owner, caller);
-#endif
+	return dpipe_member_can_set_role(owner, caller);
 }
 
 void
