@@ -151,11 +151,12 @@ kafka_slot_ask_ends(KafkaSlot *slot, const char *topic, int32 partition,
 static bool
 is_started(const DpipePosition *p, const char *topic)
 {
+	/*
+	 * A position alone does not say so: dpipe_seek gives one to a partition
+	 * of a topic that nobody has read yet.
+	 */
 	for (int i = 0; i < p->nstarted; i++)
 		if (strcmp(p->started[i], topic) == 0)
-			return true;
-	for (int i = 0; i < p->npartitions; i++)
-		if (strcmp(p->topic[i], topic) == 0)
 			return true;
 	return false;
 }
@@ -301,8 +302,7 @@ apply_answers(KafkaSlot *slot, const Bounds *bounds)
 		}
 	}
 	for (int t = 0; t < slot->source->ntopics; t++)
-		if (!is_started(next, slot->source->topics[t]) ||
-			!is_started(slot->committed, slot->source->topics[t]))
+		if (!is_started(slot->committed, slot->source->topics[t]))
 			next->started[next->nstarted++] = pstrdup(slot->source->topics[t]);
 	return next;
 }
