@@ -22,6 +22,7 @@ SQL_PARTS = $(wildcard \
 	src/catalog/define.sql \
 	src/kafka/kafka.sql \
 	src/catalog/views.sql \
+	src/jinja/jinja.sql \
 	src/project/project.sql \
 	src/model/model.sql \
 	src/run/run.sql)

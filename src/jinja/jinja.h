@@ -31,6 +31,12 @@ typedef enum JinjaKind
 	JINJA_DICT,
 	JINJA_FUNCTION,
 	JINJA_OBJECT,
+	/* These come only from templates; jinja_to_list() makes them lists. */
+	JINJA_RANGE,
+	JINJA_VIEW,					/* keys(), values(), items() of a dict */
+	JINJA_ITERATOR,				/* what map, select, ... give: read once */
+	JINJA_METHOD,				/* 'x'.upper, not called */
+	JINJA_MACRO,
 } JinjaKind;
 
 typedef struct JinjaArgs
@@ -65,6 +71,7 @@ extern void jinja_env_set(JinjaEnv *env, const char *name, JinjaValue *value);
 /* Parse; the template lives in "cxt" and may be rendered in many envs. */
 extern JinjaTemplate *jinja_parse(MemoryContext cxt, const char *name,
 								  const char *text, int len);
+extern void jinja_template_free(JinjaTemplate *tmpl);
 /* Render; the text is palloc'd in the current memory context. */
 extern char *jinja_render(JinjaEnv *env, JinjaTemplate *tmpl);
 
@@ -98,6 +105,9 @@ extern JinjaValue *jinja_list_get(const JinjaValue *v, int i);
 extern void jinja_dict_entry(const JinjaValue *v, int i, JinjaValue **key,
 							 JinjaValue **value);
 extern void *jinja_object_get(const JinjaValue *v, const JinjaObjectOps *ops);	/* NULL if another kind */
+
+/* A new list of what iterating over "v" gives; an error if it cannot be. */
+extern JinjaValue *jinja_to_list(JinjaEnv *env, JinjaValue *v);
 
 /* Argument "pos" or keyword "name"; NULL when neither is given. */
 extern JinjaValue *jinja_arg(const JinjaArgs *args, int pos, const char *name);

@@ -1,0 +1,317 @@
+/*
+ * env.c
+ *		The environment of a rendering: memory, limits, errors.
+ *
+ * Values are never freed one by one: they live in the environment's context
+ * until it is destroyed, so what a rendering may use is a limit on the
+ * context. Steps, depth and output have limits of their own; all of them are
+ * checked before the resource is taken.
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "base/settings.h"
+#include "jinja/jinja_internal.h"
+
+/* Of the macros that were being called when an error was raised. */
+#define MAX_FRAMES_SHOWN 10
+
+/* Memory is looked at again after so many bytes. */
+#define MEMORY_CHECK_BYTES (64 * 1024)
+
+JinjaEnv *
+jinja_env_create(MemoryContext parent)
+{
+	MemoryContext cxt = AllocSetContextCreate(parent, "dpipe template values",
+											  ALLOCSET_DEFAULT_SIZES);
+	JinjaEnv   *env = MemoryContextAllocZero(cxt, sizeof(JinjaEnv));
+
+	env->cxt = cxt;
+	jn_dict_init(&env->globals);
+	env->none = jn_value(env, JINJA_NONE);
+	env->yes = jn_value(env, JINJA_BOOL);
+	env->yes->u.boolean = true;
+	env->no = jn_value(env, JINJA_BOOL);
+	env->empty_string = jn_string_static(cxt, "", 0);
+	env->loop_name = jn_string_static(cxt, "loop", 4);
+	jn_globals_init(env);
+	return env;
+}
+
+void
+jinja_env_destroy(JinjaEnv *env)
+{
+	MemoryContextDelete(env->cxt);
+}
+
+MemoryContext
+jinja_env_context(JinjaEnv *env)
+{
+	return env->cxt;
+}
+
+void
+jinja_env_set(JinjaEnv *env, const char *name, JinjaValue *value)
+{
+	jn_dict_put(env, &env->globals, jinja_string(env, name), value);
+}
+
+/* ---------- errors ---------- */
+
+static char *format_message(const char *fmt, va_list args)
+			pg_attribute_printf(1, 0);
+
+static char *
+format_message(const char *fmt, va_list args)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		copy;
+		int			needed;
+
+		va_copy(copy, args);
+		needed = appendStringInfoVA(&buf, fmt, copy);
+		va_end(copy);
+		if (needed == 0)
+			return buf.data;
+		enlargeStringInfo(&buf, needed);
+	}
+}
+
+/* The place is added by the context callback of jinja_render(). */
+void
+jinja_raise(JinjaEnv *env, int sqlstate, const char *fmt,...)
+{
+	va_list		args;
+	char	   *message;
+
+	va_start(args, fmt);
+	message = format_message(fmt, args);
+	va_end(args);
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("%s", message)));
+}
+
+void
+jn_raise_type(JinjaEnv *env, const char *fmt,...)
+{
+	va_list		args;
+	char	   *message;
+
+	va_start(args, fmt);
+	message = format_message(fmt, args);
+	va_end(args);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", message)));
+}
+
+/* ---------- limits ---------- */
+
+static void
+memory_exceeded(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("template uses too much memory"),
+			 errdetail("The limit is dpipe.template_max_memory (%d kB).",
+					   dpipe_jinja_max_memory_kb)));
+}
+
+static void
+check_memory(JinjaEnv *env, uint64 more)
+{
+	uint64		limit = (uint64) dpipe_jinja_max_memory_kb * 1024;
+
+	env->unchecked = 0;
+	if (more > limit ||
+		MemoryContextMemAllocated(env->cxt, true) + more > limit)
+		memory_exceeded();
+}
+
+/* Called every JN_CHECK_INTERVAL steps. */
+void
+jn_step_slow(JinjaEnv *env)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (env->steps > dpipe_jinja_max_steps)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("template takes too many steps"),
+				 errdetail("The limit is dpipe.template_max_steps (%d).",
+						   dpipe_jinja_max_steps)));
+}
+
+/* May "bytes" more be allocated? In one piece, or in many. */
+void
+jn_check_size(JinjaEnv *env, uint64 bytes)
+{
+	env->unchecked += bytes;
+	if (env->unchecked >= MEMORY_CHECK_BYTES)
+		check_memory(env, bytes);
+}
+
+void *
+jn_alloc(JinjaEnv *env, uint64 bytes)
+{
+	jn_check_size(env, bytes);
+	if (!AllocSizeIsValid(bytes))
+		memory_exceeded();
+	return MemoryContextAlloc(env->cxt, bytes);
+}
+
+void
+jn_enter(JinjaEnv *env)
+{
+	check_stack_depth();
+	if (++env->depth > dpipe_jinja_max_depth)
+		ereport(ERROR,
+				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+				 errmsg("template recurses too deeply"),
+				 errdetail("The limit is dpipe.template_max_depth (%d).",
+						   dpipe_jinja_max_depth)));
+}
+
+/* ---------- text buffers ---------- */
+
+void
+jn_buffer_init(JinjaEnv *env, StringInfo buf)
+{
+	MemoryContext old = MemoryContextSwitchTo(env->cxt);
+
+	jn_check_size(env, 64);
+	buf->data = palloc(64);
+	buf->maxlen = 64;
+	resetStringInfo(buf);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+reserve(JinjaEnv *env, StringInfo buf, int64 more)
+{
+	int64		limit = (int64) dpipe_jinja_max_output_kb * 1024;
+
+	if (more > limit || buf->len + more > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("template makes too long a text"),
+				 errdetail("The limit is dpipe.template_max_output (%d kB).",
+						   dpipe_jinja_max_output_kb)));
+	if (buf->len + more >= buf->maxlen)
+		jn_check_size(env, Max(buf->maxlen * 2, buf->len + more));
+	enlargeStringInfo(buf, more);
+}
+
+void
+jn_append(JinjaEnv *env, StringInfo buf, const char *s, int len)
+{
+	jn_work_bytes(env, len);
+	reserve(env, buf, len);
+	memcpy(buf->data + buf->len, s, len);
+	buf->len += len;
+	buf->data[buf->len] = '\0';
+}
+
+void
+jn_append_cstring(JinjaEnv *env, StringInfo buf, const char *s)
+{
+	jn_append(env, buf, s, strlen(s));
+}
+
+void
+jn_append_fill(JinjaEnv *env, StringInfo buf, char c, int64 n)
+{
+	if (n <= 0)
+		return;
+	reserve(env, buf, n);
+	jn_work_bytes(env, n);
+	memset(buf->data + buf->len, c, n);
+	buf->len += n;
+	buf->data[buf->len] = '\0';
+}
+
+/* The text as a value; the buffer must not be used any more. */
+JinjaValue *
+jn_buffer_string(JinjaEnv *env, StringInfo buf)
+{
+	JinjaValue *v = jinja_string_len(env, buf->data, buf->len);
+
+	pfree(buf->data);
+	buf->data = NULL;
+	return v;
+}
+
+/* ---------- rendering ---------- */
+
+static void
+render_error_context(void *arg)
+{
+	JinjaEnv   *env = (JinjaEnv *) arg;
+	int			n = 0;
+
+	if (env->node == NULL || env->tmpl_name == NULL)
+		return;
+	errcontext("template \"%s\", line %d, column %d", env->tmpl_name,
+			   env->node->line, env->node->col);
+	for (JnCallFrame *f = env->frames; f != NULL; f = f->prev)
+	{
+		if (++n > MAX_FRAMES_SHOWN)
+		{
+			errcontext("and more macros");
+			break;
+		}
+		errcontext("macro \"%s\", called in template \"%s\", line %d, column %d",
+				   f->name, f->template_name, f->node->line, f->node->col);
+	}
+}
+
+/*
+ * A host function may render another template in the same environment, so
+ * all that tells where evaluation stands is put back, after an error too.
+ */
+char *
+jinja_render(JinjaEnv *env, JinjaTemplate *tmpl)
+{
+	JinjaEnv	saved = *env;
+	ErrorContextCallback callback;
+	StringInfoData out;
+	char	   *result;
+
+	jn_enter(env);
+	jn_buffer_init(env, &out);
+	callback.callback = render_error_context;
+	callback.arg = env;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	env->out = &out;
+	env->tmpl_name = tmpl->name;
+	env->frames = NULL;
+	env->node = NULL;
+	env->scope = NULL;
+	PG_TRY();
+	{
+		jn_run(env, tmpl);
+	}
+	PG_FINALLY();
+	{
+		env->out = saved.out;
+		env->tmpl_name = saved.tmpl_name;
+		env->frames = saved.frames;
+		env->node = saved.node;
+		env->scope = saved.scope;
+		env->depth = saved.depth;
+	}
+	PG_END_TRY();
+
+	error_context_stack = callback.previous;
+	result = pnstrdup(out.data, out.len);
+	pfree(out.data);
+	return result;
+}

@@ -1,0 +1,873 @@
+/*
+ * format.c
+ *		Python's string formatting: "%s" % x and "{}".format(x).
+ */
+#include "base/compat.h"
+
+#include <ctype.h>
+#include <math.h>
+
+#include "mb/pg_wchar.h"
+
+#include "jinja/jinja_internal.h"
+
+/* Beyond this no double has a digit that is not zero. */
+#define MAX_PRECISION 1100
+
+/* How a value is to be laid out. */
+typedef struct FormatSpec
+{
+	JinjaValue *fill;			/* one character, NULL: a space */
+	char		align;			/* '<', '>', '^', '=', '\0': by type */
+	char		sign;			/* '+', '-' or ' ' */
+	bool		alternate;		/* # */
+	char		grouping;		/* ',', '_' or '\0' */
+	int64		width;			/* 0: none */
+	int64		precision;		/* -1: none */
+	char		type;			/* '\0': none */
+} FormatSpec;
+
+static void
+bad_format(JinjaEnv *env, char code, const char *type)
+{
+	jn_raise_type(env, "unknown format code \"%c\" for a value of type %s",
+				  code, type);
+}
+
+/* "body" with fill around; sign and prefix stay in front of '=' fill. */
+static void
+put_padded(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
+		   const char *prefix, const char *body, int len, char align)
+{
+	int			plen = strlen(prefix);
+	int64		pad = spec->width - plen - pg_mbstrlen_with_len(body, len);
+	int64		left = align == '>' ? pad : align == '^' ? pad / 2 : 0;
+
+	if (pad > 0)
+		jn_append_repeated(env, out, spec->fill, left);
+	jn_append(env, out, prefix, plen);
+	if (pad > 0 && align == '=')
+		jn_append_repeated(env, out, spec->fill, pad);
+	jn_append(env, out, body, len);
+	if (pad > 0 && align != '=')
+		jn_append_repeated(env, out, spec->fill, pad - left);
+}
+
+static void
+put_text(JinjaEnv *env, StringInfo out, const FormatSpec *spec, JinjaValue *s)
+{
+	if (spec->precision >= 0 && spec->precision < jn_length(env, s))
+		s = jn_slice(env, s, NULL, jinja_int(env, spec->precision), NULL);
+	put_padded(env, out, spec, "", s->u.string.data, s->u.string.len,
+			   spec->align == '\0' ? '<' : spec->align);
+}
+
+/* ---------- numbers ---------- */
+
+/* Digits with a separator after each "every" from the right. */
+static char *
+group_digits(const char *digits, int n, int every, char separator)
+{
+	char	   *result = palloc(2 * n + 1);
+	char	   *to = result;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0 && (n - i) % every == 0)
+			*to++ = separator;
+		*to++ = digits[i];
+	}
+	*to = '\0';
+	return result;
+}
+
+/*
+ * A number whose text is "text" without its sign. With '=' and a zero to fill
+ * with, grouping goes on through the zeros, as Python has it.
+ */
+static void
+put_number(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
+		   bool negative, const char *base_prefix, const char *text,
+		   int group_every)
+{
+	char		prefix[4] = "";
+	char		align = spec->align == '\0' ? '>' : spec->align;
+	bool		zeros = align == '=' && spec->fill != NULL &&
+		jn_string_is(spec->fill, "0");
+	int			whole = strspn(text, "0123456789abcdefABCDEF");
+	StringInfoData body;
+
+	snprintf(prefix, sizeof(prefix), "%s%s",
+			 negative ? "-" : spec->sign == '+' ? "+" :
+			 spec->sign == ' ' ? " " : "", base_prefix);
+	if (spec->grouping == '\0' || whole == 0)
+	{
+		put_padded(env, out, spec, prefix, text, strlen(text), align);
+		return;
+	}
+	/* "whole" must not run into an exponent. */
+	if (group_every == 3)
+		whole = strspn(text, "0123456789");
+
+	jn_buffer_init(env, &body);
+	if (zeros)
+	{
+		int64		room = spec->width - strlen(prefix) - strlen(text + whole);
+		int64		n = whole;
+
+		while (n + (n - 1) / group_every < room)
+			n++;
+		/* A separator cannot come first: one digit more. */
+		if (n > whole && (n - whole) > 0)
+		{
+			StringInfoData padded;
+
+			jn_buffer_init(env, &padded);
+			jn_append_fill(env, &padded, '0', n - whole);
+			jn_append(env, &padded, text, whole);
+			jn_append_cstring(env, &body,
+							  group_digits(padded.data, padded.len,
+										   group_every, spec->grouping));
+			jn_append_cstring(env, &body, text + whole);
+			put_padded(env, out, spec, prefix, body.data, body.len, align);
+			return;
+		}
+	}
+	jn_append_cstring(env, &body, group_digits(text, whole, group_every,
+											   spec->grouping));
+	jn_append_cstring(env, &body, text + whole);
+	put_padded(env, out, spec, prefix, body.data, body.len, align);
+}
+
+static char *
+int_digits(uint64 u, int base, bool upper)
+{
+	char		buf[65];
+	char	   *p = buf + sizeof(buf) - 1;
+
+	*p = '\0';
+	do
+	{
+		*--p = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[u % base];
+		u /= base;
+	} while (u > 0);
+	return pstrdup(p);
+}
+
+static uint64
+magnitude(int64 i)
+{
+	return i < 0 ? -(uint64) i : (uint64) i;
+}
+
+/* Text of |d| as C's "%<flags>.<precision><type>" has it. */
+static char *
+float_text(JinjaEnv *env, double d, char type, int64 precision,
+		   bool alternate)
+{
+	char		format[8];
+
+	if (precision > MAX_PRECISION)
+		jinja_raise(env, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					"precision of a format is larger than %d", MAX_PRECISION);
+	d = fabs(d);
+	if (isnan(d))
+		return pstrdup(isupper((unsigned char) type) ? "NAN" : "nan");
+	if (isinf(d))
+		return pstrdup(isupper((unsigned char) type) ? "INF" : "inf");
+	snprintf(format, sizeof(format), alternate ? "%%#.*%c" : "%%.*%c", type);
+	return psprintf(format, (int) precision, d);
+}
+
+/* No type but a precision: like "g", with a digit after the point. */
+static char *
+float_general(JinjaEnv *env, double d, int64 precision)
+{
+	char		repr[JN_FLOAT_REPR_LEN];
+	char	   *text;
+
+	if (precision < 0)
+	{
+		jn_float_repr(repr, fabs(d));
+		return pstrdup(repr);
+	}
+	text = float_text(env, d, 'g', Max(precision, 1), false);
+	if (strpbrk(text, ".en") != NULL)
+		return text;
+	/* An integer as long as the precision is written with an exponent. */
+	if (strlen(text) >= Max(precision, 1) && d != 0)
+	{
+		char	   *exp = float_text(env, d, 'e', Max(precision, 1) - 1, false);
+		char	   *e = strchr(exp, 'e');
+		char	   *last = e - 1;
+
+		if (strchr(exp, '.') != NULL)
+			while (*last == '0' || *last == '.')
+				if (*last-- == '.')
+					break;
+		return psprintf("%.*s%s", (int) (last - exp + 1), exp, e);
+	}
+	return psprintf("%s.0", text);
+}
+
+static void
+put_float(JinjaEnv *env, StringInfo out, const FormatSpec *spec, double d)
+{
+	int64		precision = spec->precision < 0 ? 6 : spec->precision;
+	char	   *text;
+
+	switch (spec->type)
+	{
+		case 'e':
+		case 'E':
+		case 'f':
+		case 'F':
+			text = float_text(env, d, spec->type, precision, spec->alternate);
+			break;
+		case 'g':
+		case 'G':
+		case 'n':
+			text = float_text(env, d, spec->type == 'G' ? 'G' : 'g',
+							  Max(precision, 1), spec->alternate);
+			break;
+		case '%':
+			text = psprintf("%s%%", float_text(env, d * 100, 'f', precision,
+											   spec->alternate));
+			break;
+		case '\0':
+			text = float_general(env, d, spec->precision);
+			break;
+		default:
+			bad_format(env, spec->type, "float");
+			return;
+	}
+	put_number(env, out, spec, signbit(d) && !isnan(d), "", text, 3);
+}
+
+static void
+put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, int64 i)
+{
+	uint64		u = magnitude(i);
+	const char *prefix = "";
+	char	   *text;
+	int			group_every = 3;
+
+	if (spec->type != '\0' && strchr("eEfFgG%", spec->type) != NULL)
+	{
+		put_float(env, out, spec, (double) i);
+		return;
+	}
+	if (spec->precision >= 0)
+		jn_raise_type(env, "precision is not allowed in an integer format");
+	switch (spec->type)
+	{
+		case '\0':
+		case 'd':
+		case 'n':
+			text = int_digits(u, 10, false);
+			break;
+		case 'b':
+			prefix = "0b";
+			text = int_digits(u, 2, false);
+			break;
+		case 'o':
+			prefix = "0o";
+			text = int_digits(u, 8, false);
+			break;
+		case 'x':
+		case 'X':
+			prefix = spec->type == 'x' ? "0x" : "0X";
+			text = int_digits(u, 16, spec->type == 'X');
+			break;
+		default:
+			bad_format(env, spec->type, "int");
+			return;
+	}
+	if (spec->grouping != '\0' && *prefix != '\0')
+	{
+		if (spec->grouping == ',')
+			jn_raise_type(env, "cannot specify \",\" with \"%c\"", spec->type);
+		group_every = 4;
+	}
+	put_number(env, out, spec, i < 0, spec->alternate ? prefix : "", text,
+			   group_every);
+}
+
+/* ---------- "{}".format() ---------- */
+
+typedef struct BraceState
+{
+	const JinjaArgs *args;
+	int			next;			/* automatic numbering */
+	bool		automatic;
+	bool		manual;
+} BraceState;
+
+static void format_braces(JinjaEnv *env, StringInfo out, BraceState *state,
+						  const char *p, const char *end, int level);
+
+static bool
+is_align(char c)
+{
+	return c == '<' || c == '>' || c == '^' || c == '=';
+}
+
+static int64
+parse_number(JinjaEnv *env, const char **p, const char *end)
+{
+	int64		n = 0;
+
+	while (*p < end && isdigit((unsigned char) **p))
+	{
+		n = n * 10 + (**p - '0');
+		if (n > PG_INT32_MAX)
+			jinja_raise(env, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+						"too large a number in a format");
+		(*p)++;
+	}
+	return n;
+}
+
+/* [[fill]align][sign][#][0][width][grouping][.precision][type] */
+static void
+parse_spec(JinjaEnv *env, FormatSpec *spec, const char *p, const char *end)
+{
+	int			len = p < end ? jn_char_len(p, end) : 0;
+
+	memset(spec, 0, sizeof(*spec));
+	spec->precision = -1;
+	spec->sign = '-';
+	if (len > 0 && p + len < end && is_align(p[len]))
+	{
+		spec->fill = jn_char(env, p, len);
+		spec->align = p[len];
+		p += len + 1;
+	}
+	else if (p < end && is_align(*p))
+		spec->align = *p++;
+	if (p < end && (*p == '+' || *p == '-' || *p == ' '))
+		spec->sign = *p++;
+	if (p < end && *p == '#')
+	{
+		spec->alternate = true;
+		p++;
+	}
+	if (p < end && *p == '0')
+	{
+		if (spec->fill == NULL)
+			spec->fill = jn_char(env, "0", 1);
+		if (spec->align == '\0')
+			spec->align = '=';
+		p++;
+	}
+	spec->width = parse_number(env, &p, end);
+	if (p < end && (*p == ',' || *p == '_'))
+		spec->grouping = *p++;
+	if (p < end && *p == '.')
+	{
+		p++;
+		if (p >= end || !isdigit((unsigned char) *p))
+			jn_raise_type(env, "format specifier misses its precision");
+		spec->precision = parse_number(env, &p, end);
+	}
+	if (p < end)
+		spec->type = *p++;
+	if (p < end)
+		jn_raise_type(env, "invalid format specifier");
+}
+
+static void
+put_value(JinjaEnv *env, StringInfo out, const char *spec_text, int spec_len,
+		  JinjaValue *v)
+{
+	FormatSpec	spec;
+
+	if (spec_len == 0)
+	{
+		jn_str(env, out, v);
+		return;
+	}
+	if (v->kind == JINJA_FLOAT || v->kind == JINJA_INT ||
+		v->kind == JINJA_BOOL)
+	{
+		parse_spec(env, &spec, spec_text, spec_text + spec_len);
+		if (v->kind == JINJA_FLOAT)
+			put_float(env, out, &spec, v->u.real);
+		else
+			put_int(env, out, &spec, v->kind == JINJA_INT ? v->u.integer :
+					v->u.boolean);
+		return;
+	}
+	if (v->kind != JINJA_STRING && v->kind != JINJA_UNDEFINED)
+		jn_raise_type(env, "unsupported format string for %s",
+					  jn_type_name(v));
+	if (v->kind == JINJA_UNDEFINED)
+		jn_raise_type(env, "unsupported format string for Undefined");
+	parse_spec(env, &spec, spec_text, spec_text + spec_len);
+	if (spec.type != '\0' && spec.type != 's')
+		bad_format(env, spec.type, "str");
+	if (spec.align == '=' && !jn_string_is(spec.fill == NULL ?
+										   env->empty_string : spec.fill, "0"))
+		jn_raise_type(env, "\"=\" alignment is not allowed in a string format");
+	if (spec.align == '=')
+		spec.align = '<';
+	if (spec.sign != '-' || spec.alternate || spec.grouping != '\0')
+		jn_raise_type(env, "a string format takes no sign, # or grouping");
+	put_text(env, out, &spec, v);
+}
+
+/* The argument that a field's first part names. */
+static JinjaValue *
+field_argument(JinjaEnv *env, BraceState *state, const char *p, int len)
+{
+	int64		i;
+
+	if (len == 0 || strspn(p, "0123456789") >= len)
+	{
+		if (len == 0)
+			state->automatic = true;
+		else
+			state->manual = true;
+		if (state->automatic && state->manual)
+			jn_raise_type(env, "cannot mix automatic and manual field numbering");
+		if (len == 0)
+			i = state->next++;
+		else if (!jn_parse_int(env, p, len, 10, &i))
+			i = -1;
+		if (i < 0 || i >= state->args->nargs)
+			jn_raise_type(env, "replacement index is out of range");
+		return state->args->args[i];
+	}
+	for (int k = 0; k < state->args->nkwargs; k++)
+		if (strncmp(state->args->kwnames[k], p, len) == 0 &&
+			state->args->kwnames[k][len] == '\0')
+			return state->args->kwvalues[k];
+	jn_raise_type(env, "no argument named \"%s\" for the format",
+				  pnstrdup(p, len));
+}
+
+/* name.attribute[item]... */
+static JinjaValue *
+field_value(JinjaEnv *env, BraceState *state, const char *p, const char *end)
+{
+	int			len = 0;
+	JinjaValue *v;
+
+	while (p + len < end && p[len] != '.' && p[len] != '[')
+		len++;
+	v = field_argument(env, state, p, len);
+	p += len;
+	while (p < end)
+	{
+		bool		item = *p++ == '[';
+		int64		i;
+
+		len = 0;
+		while (p + len < end &&
+			   (item ? p[len] != ']' : (p[len] != '.' && p[len] != '[')))
+			len++;
+		if (len == 0)
+			jn_raise_type(env, "empty attribute in a format");
+		if (item && p + len >= end)
+			jn_raise_type(env, "\"]\" is missing in a format");
+		if (!item)
+			v = jn_getattr(env, v, jinja_string_len(env, p, len));
+		else if (strspn(p, "0123456789") >= len &&
+				 jn_parse_int(env, p, len, 10, &i))
+			v = jn_getitem(env, v, jinja_int(env, i));
+		else
+			v = jn_getitem(env, v, jinja_string_len(env, p, len));
+		p += len;
+		if (item && ++p < end && *p != '.' && *p != '[')
+			jn_raise_type(env, "only \".\" or \"[\" may follow \"]\" in a format");
+	}
+	return v;
+}
+
+static JinjaValue *
+convert(JinjaEnv *env, JinjaValue *v, char how)
+{
+	StringInfoData buf;
+
+	if (how == 's')
+		return jn_str_value(env, v);
+	if (how != 'r' && how != 'a')
+		jn_raise_type(env, "unknown conversion specifier \"%c\"", how);
+	jn_buffer_init(env, &buf);
+	jn_repr(env, &buf, v);
+	return jn_buffer_string(env, &buf);
+}
+
+/* One field, without its braces. */
+static void
+put_field(JinjaEnv *env, StringInfo out, BraceState *state, const char *p,
+		  const char *end, int level)
+{
+	const char *name_end = p;
+	JinjaValue *v;
+	StringInfoData spec;
+	bool		in_brackets = false;
+
+	while (name_end < end &&
+		   (in_brackets || (*name_end != '!' && *name_end != ':')))
+	{
+		if (*name_end == '[')
+			in_brackets = true;
+		else if (*name_end == ']')
+			in_brackets = false;
+		name_end++;
+	}
+	v = field_value(env, state, p, name_end);
+	p = name_end;
+	if (p < end && *p == '!')
+	{
+		if (p + 1 >= end)
+			jn_raise_type(env, "unmatched \"{\" in a format");
+		v = convert(env, v, p[1]);
+		p += 2;
+		if (p < end && *p != ':')
+			jn_raise_type(env, "expected \":\" after conversion specifier");
+	}
+	jn_buffer_init(env, &spec);
+	if (p < end)
+		format_braces(env, &spec, state, p + 1, end, level + 1);
+	put_value(env, out, spec.data, spec.len, v);
+}
+
+static void
+format_braces(JinjaEnv *env, StringInfo out, BraceState *state, const char *p,
+			  const char *end, int level)
+{
+	if (level > 2)
+		jn_raise_type(env, "format fields are nested too deeply");
+	while (p < end)
+	{
+		const char *from = p;
+		int			depth = 1;
+
+		while (p < end && *p != '{' && *p != '}')
+			p++;
+		jn_append(env, out, from, p - from);
+		if (p >= end)
+			return;
+		if (p + 1 < end && p[1] == *p && level == 0)
+		{
+			jn_append(env, out, p, 1);
+			p += 2;
+			continue;
+		}
+		if (*p == '}')
+			jn_raise_type(env, "single \"}\" in a format");
+		from = ++p;
+		for (; p < end; p++)
+		{
+			if (*p == '{')
+				depth++;
+			else if (*p == '}' && --depth == 0)
+				break;
+		}
+		if (p >= end)
+			jn_raise_type(env, "single \"{\" in a format");
+		put_field(env, out, state, from, p, level);
+		p++;
+	}
+}
+
+JinjaValue *
+jn_format_braces(JinjaEnv *env, JinjaValue *format, const JinjaArgs *args)
+{
+	BraceState	state = {args};
+	StringInfoData out;
+
+	jn_buffer_init(env, &out);
+	format_braces(env, &out, &state, format->u.string.data,
+				  format->u.string.data + format->u.string.len, 0);
+	return jn_buffer_string(env, &out);
+}
+
+/* ---------- "%" ---------- */
+
+typedef struct PercentState
+{
+	JinjaValue *args;
+	bool		mapping;		/* args can be asked for names */
+	int			next;
+	int			nargs;			/* -1: a single value, not used yet */
+} PercentState;
+
+static JinjaValue *
+next_value(JinjaEnv *env, PercentState *state)
+{
+	if (state->args->kind == JINJA_TUPLE &&
+		state->next < state->args->u.list.n)
+		return state->args->u.list.items[state->next++];
+	if (state->args->kind != JINJA_TUPLE && state->next == 0)
+	{
+		state->next = 1;
+		return state->args;
+	}
+	jn_raise_type(env, "not enough arguments for format string");
+}
+
+/* (name), with parentheses nested. Returns what follows. */
+static const char *
+named_value(JinjaEnv *env, PercentState *state, const char *p,
+			const char *end, JinjaValue **v)
+{
+	const char *from = p;
+	int			depth = 1;
+	JinjaValue *name;
+
+	if (!state->mapping)
+		jn_raise_type(env, "format requires a mapping");
+	for (; p < end; p++)
+	{
+		if (*p == '(')
+			depth++;
+		else if (*p == ')' && --depth == 0)
+			break;
+	}
+	if (p >= end)
+		jn_raise_type(env, "incomplete format key");
+	name = jinja_string_len(env, from, p - from);
+	if (state->args->kind == JINJA_UNDEFINED)
+		jn_fail_undefined(env, state->args);
+	if (state->args->kind != JINJA_DICT)
+		jn_raise_type(env, "format requires a mapping");
+	*v = jn_dict_lookup(env, state->args->u.dict, name);
+	if (*v == NULL)
+		jn_raise_type(env, "format key %s is not given",
+					  jn_repr_cstring(env, name));
+	return p + 1;
+}
+
+/* A width or a precision: digits, or "*". */
+static int64
+star_or_number(JinjaEnv *env, PercentState *state, const char **p,
+			   const char *end)
+{
+	int64		i;
+
+	if (*p >= end || **p != '*')
+		return parse_number(env, p, end);
+	(*p)++;
+	i = jn_int_arg(env, next_value(env, state), 0, "* of a format");
+	if (i > PG_INT32_MAX || i < -PG_INT32_MAX)
+		jinja_raise(env, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					"too large a number in a format");
+	return i;
+}
+
+static const char *
+parse_percent_flags(JinjaEnv *env, FormatSpec *spec, const char *p,
+					const char *end)
+{
+	bool		zero = false;
+
+	memset(spec, 0, sizeof(*spec));
+	spec->sign = '-';
+	spec->precision = -1;
+	spec->align = '>';
+	for (; p < end && strchr("-+ #0", *p) != NULL && *p != '\0'; p++)
+	{
+		if (*p == '-')
+			spec->align = '<';
+		else if (*p == '+' || (*p == ' ' && spec->sign != '+'))
+			spec->sign = *p;
+		else if (*p == '#')
+			spec->alternate = true;
+		else if (*p == '0')
+			zero = true;
+	}
+	if (zero && spec->align == '>')
+	{
+		spec->align = '=';
+		spec->fill = jn_char(env, "0", 1);
+	}
+	return p;
+}
+
+static int64
+percent_int(JinjaEnv *env, JinjaValue *v, char type)
+{
+	int64		i;
+
+	if (jn_is_int(v, &i))
+		return i;
+	if (v->kind != JINJA_FLOAT || strchr("diu", type) == NULL)
+		jn_raise_type(env, "%%%c format: a number is required, not %s", type,
+					  jn_type_name(v));
+	if (isnan(v->u.real) || isinf(v->u.real) ||
+		fabs(v->u.real) >= 9223372036854775808.0)
+		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+					"integer out of range");
+	return (int64) v->u.real;
+}
+
+static void
+put_percent_int(JinjaEnv *env, StringInfo out, FormatSpec *spec,
+				JinjaValue *v)
+{
+	int64		i = percent_int(env, v, spec->type);
+	int			base = spec->type == 'o' ? 8 :
+		tolower((unsigned char) spec->type) == 'x' ? 16 : 10;
+	char	   *text = int_digits(magnitude(i), base, spec->type == 'X');
+	const char *prefix = "";
+	int			len = strlen(text);
+
+	if (spec->alternate && base != 10)
+		prefix = base == 8 ? "0o" : spec->type == 'x' ? "0x" : "0X";
+	if (spec->precision > len)
+	{
+		StringInfoData digits;
+
+		jn_buffer_init(env, &digits);
+		jn_append_fill(env, &digits, '0', spec->precision - len);
+		jn_append_cstring(env, &digits, text);
+		text = digits.data;
+	}
+	put_number(env, out, spec, i < 0, prefix, text, 3);
+}
+
+static void
+put_percent_float(JinjaEnv *env, StringInfo out, FormatSpec *spec,
+				  JinjaValue *v)
+{
+	double		d;
+
+	if (v->kind == JINJA_UNDEFINED)
+		jn_fail_undefined(env, v);
+	if (!jn_is_number(v, &d))
+		jn_raise_type(env, "a number is required, not %s", jn_type_name(v));
+	if (spec->precision < 0)
+		spec->precision = 6;
+	put_number(env, out, spec, signbit(d) && !isnan(d), "",
+			   float_text(env, d, spec->type, spec->precision,
+						  spec->alternate), 3);
+}
+
+static void
+put_percent_char(JinjaEnv *env, StringInfo out, FormatSpec *spec,
+				 JinjaValue *v)
+{
+	int64		i;
+
+	if (v->kind == JINJA_STRING && jn_length(env, v) == 1)
+	{
+		put_text(env, out, spec, v);
+		return;
+	}
+	if (!jn_is_int(v, &i))
+		jn_raise_type(env, "%%c requires an integer or a character");
+	if (i <= 0 || i >= 128)
+		jn_raise_type(env, "%%c supports characters 1 to 127 only");
+	v = jn_char(env, (char[]) {(char) i, '\0'}, 1);
+	put_text(env, out, spec, v);
+}
+
+static void
+put_percent(JinjaEnv *env, StringInfo out, FormatSpec *spec, JinjaValue *v)
+{
+	if (spec->width < 0)
+	{
+		spec->width = -spec->width;
+		spec->align = '<';
+		spec->fill = NULL;
+	}
+	switch (spec->type)
+	{
+		case 's':
+		case 'r':
+		case 'a':
+			spec->fill = NULL;
+			if (spec->align == '=')
+				spec->align = '>';
+			put_text(env, out, spec, convert(env, v, spec->type));
+			break;
+		case 'c':
+			spec->fill = NULL;
+			if (spec->align == '=')
+				spec->align = '>';
+			put_percent_char(env, out, spec, v);
+			break;
+		case 'd':
+		case 'i':
+		case 'u':
+		case 'o':
+		case 'x':
+		case 'X':
+			put_percent_int(env, out, spec, v);
+			break;
+		case 'e':
+		case 'E':
+		case 'f':
+		case 'F':
+		case 'g':
+		case 'G':
+			put_percent_float(env, out, spec, v);
+			break;
+		default:
+			jn_raise_type(env, "unsupported format character \"%c\"",
+						  IS_HIGHBIT_SET(spec->type) ? '?' : spec->type);
+	}
+}
+
+/* One conversion; "p" is behind the "%". Returns what follows it. */
+static const char *
+percent_conversion(JinjaEnv *env, StringInfo out, PercentState *state,
+				   const char *p, const char *end)
+{
+	JinjaValue *v = NULL;
+	FormatSpec	spec;
+
+	if (p < end && *p == '(')
+		p = named_value(env, state, p + 1, end, &v);
+	p = parse_percent_flags(env, &spec, p, end);
+	spec.width = star_or_number(env, state, &p, end);
+	if (p < end && *p == '.')
+	{
+		p++;
+		spec.precision = Max(star_or_number(env, state, &p, end), 0);
+	}
+	if (p < end && (*p == 'h' || *p == 'l' || *p == 'L'))
+		p++;
+	if (p >= end)
+		jn_raise_type(env, "incomplete format");
+	spec.type = *p++;
+	if (spec.type == '%')
+	{
+		jn_append(env, out, "%", 1);
+		return p;
+	}
+	if (v == NULL)
+		v = next_value(env, state);
+	put_percent(env, out, &spec, v);
+	return p;
+}
+
+JinjaValue *
+jn_format_percent(JinjaEnv *env, JinjaValue *format, JinjaValue *args)
+{
+	const char *p = format->u.string.data;
+	const char *end = p + format->u.string.len;
+	PercentState state = {args};
+	StringInfoData out;
+
+	/* What has subscripts but is no string or tuple counts as a mapping. */
+	state.mapping = args->kind == JINJA_DICT || args->kind == JINJA_LIST ||
+		args->kind == JINJA_RANGE || args->kind == JINJA_UNDEFINED;
+	jn_buffer_init(env, &out);
+	while (p < end)
+	{
+		const char *percent = memchr(p, '%', end - p);
+
+		jn_append(env, &out, p, (percent == NULL ? end : percent) - p);
+		if (percent == NULL)
+			break;
+		p = percent_conversion(env, &out, &state, percent + 1, end);
+	}
+	if (!state.mapping && (args->kind == JINJA_TUPLE ?
+						   state.next < args->u.list.n : state.next == 0))
+		jn_raise_type(env, "not all arguments converted during string formatting");
+	return jn_buffer_string(env, &out);
+}

@@ -1,0 +1,201 @@
+/*
+ * globals.c
+ *		What every template can name: range, dict, namespace, cycler, joiner.
+ */
+#include "base/compat.h"
+
+#include "jinja/jinja_internal.h"
+
+/* Jinja2's sandbox refuses longer ranges, too. */
+#define MAX_RANGE 100000
+
+static JinjaValue *
+global_range(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	int64		n[3] = {0, 0, 1};
+	JinjaValue *range;
+
+	if (args->nkwargs > 0 || args->nargs < 1 || args->nargs > 3)
+		jn_raise_type(env, "range takes one to three arguments");
+	for (int i = 0; i < args->nargs; i++)
+		n[i] = jn_int_arg(env, args->args[i], 0, "argument of range");
+	if (args->nargs == 1)
+	{
+		n[1] = n[0];
+		n[0] = 0;
+	}
+	if (n[2] == 0)
+		jn_raise_type(env, "the step of range must not be zero");
+	range = jn_range(env, n[0], n[1], n[2]);
+	if (range->u.range.length > MAX_RANGE)
+		jinja_raise(env, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					"range is longer than %d", MAX_RANGE);
+	return range;
+}
+
+static JinjaValue *
+global_dict(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *dict = jinja_dict(env);
+
+	jn_dict_update_args(env, dict, args);
+	return dict;
+}
+
+/* ---------- namespace: a dict whose items are attributes ---------- */
+
+static JinjaValue *
+namespace_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	JinjaValue *dict = (JinjaValue *) object;
+	int			len = strlen(name);
+
+	return jn_dict_lookup_text(dict->u.dict, name, len,
+							   jn_hash_text(name, len));
+}
+
+static char *
+namespace_to_string(JinjaEnv *env, void *object)
+{
+	return psprintf("<Namespace %s>",
+					jn_repr_cstring(env, (JinjaValue *) object));
+}
+
+static const JinjaObjectOps namespace_ops = {
+	.type_name = "Namespace",
+	.get_attribute = namespace_attribute,
+	.to_string = namespace_to_string,
+};
+
+static JinjaValue *
+global_namespace(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_object(env, &namespace_ops, global_dict(env, NULL, args));
+}
+
+/* False: "ns" is no namespace. */
+bool
+jn_namespace_set(JinjaEnv *env, JinjaValue *ns, JinjaValue *name,
+				 JinjaValue *value)
+{
+	JinjaValue *dict = (JinjaValue *) jinja_object_get(ns, &namespace_ops);
+
+	if (dict == NULL)
+		return false;
+	jn_dict_put(env, dict->u.dict, name, value);
+	return true;
+}
+
+/* ---------- cycler ---------- */
+
+typedef struct Cycler
+{
+	JinjaValue *items;			/* tuple, not empty */
+	int			pos;
+} Cycler;
+
+static JinjaValue *
+cycler_next(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	Cycler	   *c = (Cycler *) arg;
+	JinjaValue *v = c->items->u.list.items[c->pos];
+
+	c->pos = (c->pos + 1) % c->items->u.list.n;
+	return v;
+}
+
+static JinjaValue *
+cycler_reset(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	((Cycler *) arg)->pos = 0;
+	return env->none;
+}
+
+static JinjaValue *
+cycler_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	Cycler	   *c = (Cycler *) object;
+
+	if (strcmp(name, "current") == 0)
+		return c->items->u.list.items[c->pos];
+	if (strcmp(name, "next") == 0)
+		return jinja_function(env, "next", cycler_next, c);
+	if (strcmp(name, "reset") == 0)
+		return jinja_function(env, "reset", cycler_reset, c);
+	return NULL;
+}
+
+static const JinjaObjectOps cycler_ops = {
+	.type_name = "Cycler",
+	.get_attribute = cycler_attribute,
+};
+
+static JinjaValue *
+global_cycler(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	Cycler	   *c = jn_alloc(env, sizeof(Cycler));
+
+	if (args->nargs == 0 || args->nkwargs > 0)
+		jn_raise_type(env, "at least one item has to be provided");
+	c->items = jn_tuple(env, args->nargs, args->args);
+	c->pos = 0;
+	return jinja_object(env, &cycler_ops, c);
+}
+
+/* ---------- joiner ---------- */
+
+typedef struct Joiner
+{
+	JinjaValue *sep;
+	bool		used;
+} Joiner;
+
+static JinjaValue *
+joiner_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+{
+	Joiner	   *j = (Joiner *) object;
+
+	if (j->used)
+		return j->sep;
+	j->used = true;
+	return env->empty_string;
+}
+
+static const JinjaObjectOps joiner_ops = {
+	.type_name = "Joiner",
+	.call = joiner_call,
+};
+
+static JinjaValue *
+global_joiner(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	Joiner	   *j = jn_alloc(env, sizeof(Joiner));
+
+	j->sep = jinja_arg(args, 0, "sep");
+	if (j->sep == NULL)
+		j->sep = jinja_string(env, ", ");
+	j->used = false;
+	return jinja_object(env, &joiner_ops, j);
+}
+
+void
+jn_globals_init(JinjaEnv *env)
+{
+	static const struct
+	{
+		const char *name;
+		JinjaFunction fn;
+	}			globals[] =
+	{
+		{"range", global_range},
+		{"dict", global_dict},
+		{"namespace", global_namespace},
+		{"cycler", global_cycler},
+		{"joiner", global_joiner},
+	};
+
+	for (int i = 0; i < lengthof(globals); i++)
+		jinja_env_set(env, globals[i].name,
+					  jinja_function(env, globals[i].name, globals[i].fn,
+									 NULL));
+}
