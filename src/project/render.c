@@ -1,0 +1,550 @@
+/*
+ * render.c
+ *		What a template of a model sees: dbt's context.
+ *
+ * A text is rendered twice. While it is parsed (execute is false) ref(),
+ * source() and config() note what they were called with; that is how
+ * dependencies are found, and a branch that is not taken then is not seen, as
+ * in dbt. When it is rendered to be run, config() prints nothing and ref()
+ * resolves against the graph.
+ */
+#include "base/compat.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "postmaster/postmaster.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "base/json.h"
+#include "jinja/jinja.h"
+#include "project/project.h"
+#include "project/relation.h"
+
+static char *
+string_arg(JinjaEnv *env, const JinjaArgs *args, int pos, const char *name, const char *function)
+{
+	JinjaValue *v = jinja_arg(args, pos, name);
+
+	if (v == NULL || jinja_kind(v) != JINJA_STRING)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "%s() takes %s as a string", function,
+					name);
+	return jinja_to_cstring(env, v);
+}
+
+/* Note a name, in memory that outlives the rendering. */
+static void
+add_once(DpipeRendering *r, List **list, const char *s)
+{
+	MemoryContext old;
+	ListCell *lc;
+
+	foreach (lc, *list)
+		if (strcmp(lfirst(lc), s) == 0)
+			return;
+	old = MemoryContextSwitchTo(r->cxt);
+	*list = lappend(*list, pstrdup(s));
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- ref and source ---------- */
+
+static void
+pg_attribute_noreturn() raise_not_inferred(JinjaEnv *env, const DpipeNode *node, const char *name)
+{
+	jinja_raise(env, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				"dbt was unable to infer all dependencies for the model \"%s\".\n"
+				"This typically happens when ref() is placed within a conditional block.\n\n"
+				"To fix this, add the following hint to the top of the model \"%s\":\n\n"
+				"-- depends_on: {{ ref('%s') }}",
+				node->name, node->name, name);
+}
+
+static bool
+has_ref(const DpipeNode *node, const char *id)
+{
+	ListCell *lc;
+
+	foreach (lc, node->refs)
+		if (strcmp(lfirst(lc), id) == 0)
+			return true;
+	return false;
+}
+
+/* ref('model'), ref('package', 'model') */
+static JinjaValue *
+context_ref(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	const char *package = DPIPE_PACKAGE;
+	const char *name;
+	char *id;
+	DpipeNode *target;
+
+	if (args->nargs < 1 || args->nargs > 2)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"ref() takes at most two positional arguments (%d given)", args->nargs);
+	if (args->nkwargs > 0)
+		jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
+					"ref() with a version is not supported yet");
+	if (args->nargs == 2)
+		package = string_arg(env, args, 0, "package", "ref");
+	name = string_arg(env, args, args->nargs - 1, "name", "ref");
+	id = dpipe_model_id(package, name);
+
+	if (!r->execute)
+	{
+		add_once(r, &r->parsed.refs, id);
+		return dpipe_relation_value(env, r->node->base_schema, name);
+	}
+	target = dpipe_graph_find(r->graph, id);
+	if (target == NULL || target->type != DPIPE_NODE_MODEL || !target->enabled)
+		jinja_raise(env, ERRCODE_UNDEFINED_OBJECT,
+					"Model '%s' depends on a node named '%s'%s which %s", r->node->unique_id, name,
+					args->nargs == 2 ? psprintf(" in package or project '%s'", package) : "",
+					target != NULL && target->type == DPIPE_NODE_MODEL ? "is disabled"
+																	   : "was not found");
+	if (!has_ref(r->node, id))
+		raise_not_inferred(env, r->node, name);
+	return dpipe_relation_value(env, target->schema, target->alias);
+}
+
+/* source('schema', 'table'): without a declaration that very relation */
+static JinjaValue *
+context_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	char *schema;
+	char *name;
+
+	if (args->nargs != 2)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"source() takes exactly two arguments (%d given)", args->nargs);
+	schema = string_arg(env, args, 0, "source_name", "source");
+	name = string_arg(env, args, 1, "table_name", "source");
+	if (!r->execute)
+		add_once(r, &r->parsed.sources, quote_qualified_identifier(schema, name));
+	return dpipe_relation_value(env, schema, name);
+}
+
+/* ---------- config ---------- */
+
+static void
+capture_config(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args)
+{
+	JinjaValue *dict = jinja_dict(env);
+	Jsonb *captured;
+	MemoryContext old;
+
+	if (args->nargs > 1 || (args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT) ||
+		(args->nargs == 1 && args->nkwargs > 0))
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "Invalid inline model config");
+	for (int i = 0; i < args->nkwargs; i++)
+		jinja_dict_set(env, dict, args->kwnames[i], args->kwvalues[i]);
+	captured = jinja_to_jsonb(env, args->nargs == 1 ? args->args[0] : dict);
+	old = MemoryContextSwitchTo(r->cxt);
+	if (r->parsed.config == NULL)
+		r->parsed.config = DatumGetJsonbPCopy(JsonbPGetDatum(captured));
+	else
+		r->parsed.config = DatumGetJsonbP(DirectFunctionCall2(
+			jsonb_concat, JsonbPGetDatum(r->parsed.config), JsonbPGetDatum(captured)));
+	MemoryContextSwitchTo(old);
+}
+
+static JinjaValue *
+config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+{
+	DpipeRendering *r = object;
+
+	if (!r->execute)
+		capture_config(env, r, args);
+	return jinja_string(env, "");
+}
+
+static JinjaValue *
+config_lookup(JinjaEnv *env, DpipeRendering *r, const char *key)
+{
+	JsonbValue *v;
+
+	if (!r->execute)
+		return NULL;
+	v = dpipe_json_field(r->node->config, key);
+	return v == NULL ? NULL : jinja_from_jsonb(env, JsonbValueToJsonb(v));
+}
+
+static JinjaValue *
+config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	JinjaValue *v = config_lookup(env, r, string_arg(env, args, 0, "name", "config.get"));
+
+	if (v == NULL)
+		v = jinja_arg(args, 1, "default");
+	if (v == NULL)
+		v = r->execute ? jinja_none(env) : jinja_string(env, "");
+	return v;
+}
+
+static JinjaValue *
+config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	char *key = string_arg(env, args, 0, "name", "config.require");
+	JinjaValue *v = config_lookup(env, r, key);
+
+	if (v == NULL && !r->execute)
+		return jinja_string(env, "");
+	if (v == NULL)
+		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
+					"Model '%s' does not define a required config parameter '%s'.",
+					r->node->unique_id, key);
+	return v;
+}
+
+static JinjaValue *
+config_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	if (strcmp(name, "get") == 0)
+		return jinja_function(env, "get", config_get, object);
+	if (strcmp(name, "require") == 0)
+		return jinja_function(env, "require", config_require, object);
+	return config_lookup(env, object, name);
+}
+
+static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, config_call};
+
+/* ---------- var ---------- */
+
+static JinjaValue *
+var_value(JinjaEnv *env, DpipeRendering *r, const char *name)
+{
+	JsonbValue *v = dpipe_json_field(r->vars, name);
+
+	return v == NULL ? NULL : jinja_from_jsonb(env, JsonbValueToJsonb(v));
+}
+
+static JinjaValue *
+var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+{
+	DpipeRendering *r = object;
+	char *name = string_arg(env, args, 0, "var_name", "var");
+	JinjaValue *v = var_value(env, r, name);
+
+	if (v == NULL)
+		v = jinja_arg(args, 1, "default");
+	if (v != NULL)
+		return v;
+	if (!r->execute)
+		return jinja_none(env);
+	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
+				"Required var '%s' not found in config:\nVars supplied to %s = %s", name,
+				r->node->name,
+				r->vars == NULL || JB_ROOT_COUNT(r->vars) == 0
+					? "{}"
+					: JsonbToCStringIndent(NULL, unconstify(JsonbContainer *, &r->vars->root),
+										   VARSIZE(r->vars)));
+}
+
+static JinjaValue *
+var_has_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	char *name = string_arg(env, args, 0, "var_name", "has_var");
+
+	return jinja_bool(env, var_value(env, arg, name) != NULL);
+}
+
+static JinjaValue *
+var_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	return strcmp(name, "has_var") == 0 ? jinja_function(env, "has_var", var_has_var, object)
+										: NULL;
+}
+
+static const JinjaObjectOps var_ops = {"var", var_attribute, NULL, var_call};
+
+/* ---------- functions ---------- */
+
+static JinjaValue *
+context_is_incremental(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+
+	return jinja_bool(env, r->execute && dpipe_node_is_incremental(r->node, r->full_refresh));
+}
+
+static bool
+full_refresh_of(const DpipeNode *node, bool asked)
+{
+	return dpipe_json_bool(node->config, "config", "full_refresh", asked);
+}
+
+static JinjaValue *
+context_should_full_refresh(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+
+	return jinja_bool(env, r->execute && full_refresh_of(r->node, r->full_refresh));
+}
+
+static JinjaValue *
+context_env_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	char *name = string_arg(env, args, 0, "var", "env_var");
+	JinjaValue *deflt = jinja_arg(args, 1, "default");
+
+	/* The server's environment is nobody's business here. */
+	if (deflt == NULL)
+		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER, "Env var required but not provided: '%s'",
+					name);
+	return deflt;
+}
+
+static char *
+message_arg(JinjaEnv *env, const JinjaArgs *args, const char *function)
+{
+	JinjaValue *v = jinja_arg(args, 0, "msg");
+
+	if (v == NULL)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "%s() takes a message", function);
+	return jinja_to_cstring(env, v);
+}
+
+static JinjaValue *
+context_log(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	JinjaValue *info = jinja_arg(args, 1, "info");
+	char *msg = message_arg(env, args, "log");
+
+	if (r->execute)
+		ereport(info != NULL && jinja_truth(env, info) ? NOTICE : DEBUG1, (errmsg("%s", msg)));
+	return jinja_string(env, "");
+}
+
+static JinjaValue *
+context_print(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	char *msg = message_arg(env, args, "print");
+
+	if (r->execute)
+		ereport(NOTICE, (errmsg("%s", msg)));
+	return jinja_string(env, "");
+}
+
+static JinjaValue *
+raise_compiler_error(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_RAISE_EXCEPTION, "%s", message_arg(env, args, "raise_compiler_error"));
+}
+
+static JinjaValue *
+exceptions_warn(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	char *msg = message_arg(env, args, "warn");
+
+	ereport(WARNING, (errmsg("%s", msg)));
+	return jinja_string(env, "");
+}
+
+/* ---------- dpipe.new_rows ---------- */
+
+static JinjaValue *
+dpipe_new_rows_function(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	DpipeRendering *r = arg;
+	JinjaValue *v = jinja_arg(args, 0, "relation");
+	const DpipeRelation *rel = v != NULL ? dpipe_relation_of(v) : NULL;
+
+	if (rel == NULL || args->nargs + args->nkwargs != 1)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"dpipe.new_rows() takes one relation, such as source('raw', 'events')");
+	if (!r->execute)
+		return v;
+	if (strcmp(r->node->materialized, "incremental") != 0)
+		jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
+					"dpipe.new_rows() is for incremental models: model \"%s\" is a %s",
+					r->node->name, r->node->materialized);
+	return jinja_string(env, r->new_rows(r, rel->schema, rel->name));
+}
+
+/* ---------- the context ---------- */
+
+static void
+set_function(JinjaEnv *env, DpipeRendering *r, JinjaValue *dict, const char *name, JinjaFunction fn)
+{
+	JinjaValue *v = jinja_function(env, name, fn, r);
+
+	if (dict != NULL)
+		jinja_dict_set(env, dict, name, v);
+	else
+		jinja_env_set(env, name, v);
+}
+
+static void
+set_target(JinjaEnv *env, DpipeRendering *r)
+{
+	JinjaValue *t = jinja_dict(env);
+	char *database = get_database_name(MyDatabaseId);
+	bool known = OidIsValid(r->node->owner);
+	char *user = GetUserNameFromId(known ? r->node->owner : GetUserId(), false);
+
+	jinja_dict_set(env, t, "name", jinja_string(env, "default"));
+	jinja_dict_set(env, t, "target_name", jinja_string(env, "default"));
+	jinja_dict_set(env, t, "profile_name", jinja_string(env, DPIPE_PACKAGE));
+	jinja_dict_set(env, t, "type", jinja_string(env, "postgres"));
+	jinja_dict_set(env, t, "schema", jinja_string(env, r->node->base_schema));
+	jinja_dict_set(env, t, "database", jinja_string(env, database));
+	jinja_dict_set(env, t, "dbname", jinja_string(env, database));
+	jinja_dict_set(env, t, "user", jinja_string(env, user));
+	jinja_dict_set(env, t, "host", jinja_string(env, "localhost"));
+	jinja_dict_set(env, t, "port", jinja_int(env, PostPortNumber));
+	jinja_dict_set(env, t, "threads", jinja_int(env, 1));
+	jinja_env_set(env, "target", t);
+	jinja_env_set(env, "database", jinja_string(env, database));
+}
+
+static JinjaValue *
+string_list(JinjaEnv *env, List *strings)
+{
+	JinjaValue *list = jinja_list(env);
+	ListCell *lc;
+
+	foreach (lc, strings)
+		jinja_list_append(env, list, jinja_string(env, lfirst(lc)));
+	return list;
+}
+
+static void
+set_model(JinjaEnv *env, DpipeRendering *r)
+{
+	const DpipeNode *node = r->node;
+	JinjaValue *m = jinja_dict(env);
+	JinjaValue *depends = jinja_dict(env);
+	JinjaValue *fqn = jinja_list(env);
+
+	jinja_list_append(env, fqn, jinja_string(env, DPIPE_PACKAGE));
+	jinja_list_append(env, fqn, jinja_string(env, node->name));
+	jinja_dict_set(env, depends, "nodes", string_list(env, node->refs));
+	jinja_dict_set(env, m, "name", jinja_string(env, node->name));
+	jinja_dict_set(env, m, "unique_id", jinja_string(env, node->unique_id));
+	jinja_dict_set(env, m, "resource_type", jinja_string(env, "model"));
+	jinja_dict_set(env, m, "package_name", jinja_string(env, DPIPE_PACKAGE));
+	jinja_dict_set(env, m, "alias", jinja_string(env, node->alias));
+	jinja_dict_set(env, m, "schema", jinja_string(env, node->schema));
+	jinja_dict_set(env, m, "database", jinja_string(env, get_database_name(MyDatabaseId)));
+	jinja_dict_set(env, m, "fqn", fqn);
+	jinja_dict_set(env, m, "tags", string_list(env, node->tags));
+	jinja_dict_set(env, m, "config", jinja_from_jsonb(env, node->config));
+	jinja_dict_set(env, m, "raw_code", jinja_string(env, node->sql));
+	jinja_dict_set(env, m, "depends_on", depends);
+	jinja_env_set(env, "model", m);
+}
+
+static void
+set_namespaces(JinjaEnv *env, DpipeRendering *r)
+{
+	JinjaValue *dict;
+	JinjaValue *config = jinja_object(env, &config_ops, r);
+
+	jinja_env_set(env, "config", config);
+	jinja_env_set(env, "var", jinja_object(env, &var_ops, r));
+
+	dict = jinja_dict(env);
+	set_function(env, r, dict, "new_rows", dpipe_new_rows_function);
+	jinja_env_set(env, "dpipe", dict);
+
+	dict = jinja_dict(env);
+	set_function(env, r, dict, "raise_compiler_error", raise_compiler_error);
+	set_function(env, r, dict, "warn", exceptions_warn);
+	jinja_env_set(env, "exceptions", dict);
+
+	dict = jinja_dict(env);
+	set_function(env, r, dict, "ref", context_ref);
+	set_function(env, r, dict, "source", context_source);
+	jinja_dict_set(env, dict, "config", config);
+	jinja_env_set(env, "builtins", dict);
+
+	dict = jinja_dict(env);
+	jinja_dict_set(env, dict, "FULL_REFRESH", jinja_bool(env, r->full_refresh));
+	jinja_dict_set(env, dict, "WHICH", jinja_string(env, r->command ? r->command : "parse"));
+	jinja_env_set(env, "flags", dict);
+}
+
+static void
+set_context(JinjaEnv *env, DpipeRendering *r)
+{
+	set_function(env, r, NULL, "ref", context_ref);
+	set_function(env, r, NULL, "source", context_source);
+	set_function(env, r, NULL, "is_incremental", context_is_incremental);
+	set_function(env, r, NULL, "should_full_refresh", context_should_full_refresh);
+	set_function(env, r, NULL, "env_var", context_env_var);
+	set_function(env, r, NULL, "log", context_log);
+	set_function(env, r, NULL, "print", context_print);
+	set_namespaces(env, r);
+	set_target(env, r);
+	set_model(env, r);
+	jinja_env_set(env, "this", dpipe_relation_value(env, r->node->schema, r->node->alias));
+	jinja_env_set(env, "schema", jinja_string(env, r->node->schema));
+	jinja_env_set(env, "execute", jinja_bool(env, r->execute));
+	jinja_env_set(env, "project_name", jinja_string(env, DPIPE_PACKAGE));
+	jinja_env_set(env, "invocation_id",
+				  jinja_string(env, r->invocation_id ? r->invocation_id : ""));
+	jinja_env_set(env, "run_started_at", dpipe_moment_value(env, r->started_at));
+}
+
+char *
+dpipe_node_render(DpipeRendering *r, const char *text)
+{
+	JinjaEnv *env = jinja_env_create(CurrentMemoryContext);
+	JinjaTemplate *tmpl;
+	char *result;
+
+	r->cxt = CurrentMemoryContext;
+	tmpl = jinja_parse(jinja_env_context(env), r->node->name, text, strlen(text));
+	set_context(env, r);
+	result = jinja_render(env, tmpl);
+	jinja_env_destroy(env);
+	return result;
+}
+
+/*
+ * Before the text has spoken, schema and alias are what the argument "config"
+ * says; {{ this }} is only a placeholder then.
+ */
+void
+dpipe_node_parse(DpipeNode *node, const Jsonb *vars, DpipeParsed *parsed)
+{
+	DpipeRendering r;
+
+	dpipe_node_configure(node, NULL);
+	memset(&r, 0, sizeof(r));
+	r.node = node;
+	r.vars = vars;
+	r.started_at = GetCurrentTransactionStartTimestamp();
+	(void) dpipe_node_render(&r, node->sql);
+	*parsed = r.parsed;
+}
+
+bool
+dpipe_node_is_incremental(const DpipeNode *node, bool full_refresh)
+{
+	RangeVar *rv;
+	Oid relid;
+	char kind;
+
+	if (strcmp(node->materialized, "incremental") != 0 || full_refresh_of(node, full_refresh))
+		return false;
+	rv = makeRangeVar(node->schema, node->alias, -1);
+	if (!OidIsValid(LookupExplicitNamespace(node->schema, true)))
+		return false;
+	relid = RangeVarGetRelid(rv, NoLock, true);
+	kind = OidIsValid(relid) ? get_rel_relkind(relid) : 0;
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
+}

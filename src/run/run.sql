@@ -1,0 +1,105 @@
+-- run.sql
+--     Runs of models and what became of each node. The logs are history and
+--     are not dumped; the sequence is, so that run ids go on.
+
+CREATE SEQUENCE dpipe.run_id;
+COMMENT ON SEQUENCE dpipe.run_id IS 'ids of runs';
+
+CREATE TABLE dpipe.run_log (
+    run_id bigint PRIMARY KEY,
+    command text NOT NULL,
+    invocation_id uuid NOT NULL,
+    caller text NOT NULL,
+    caller_oid oid NOT NULL,
+    status text NOT NULL,
+    nodes text,
+    exclude text,
+    full_refresh boolean NOT NULL,
+    vars jsonb NOT NULL,
+    options jsonb NOT NULL,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL,
+    pid integer NOT NULL
+);
+COMMENT ON TABLE dpipe.run_log IS 'every committed run';
+
+CREATE TABLE dpipe.run_node_log (
+    run_id bigint NOT NULL,
+    position integer NOT NULL,
+    node text NOT NULL,
+    name text NOT NULL,
+    resource_type text NOT NULL,
+    owner text NOT NULL,
+    owner_oid oid NOT NULL,
+    schema text NOT NULL,
+    alias text NOT NULL,
+    relation_name text NOT NULL,
+    status text NOT NULL,
+    rows bigint,
+    failures bigint,
+    message text,
+    sqlstate text,
+    started_at timestamptz,
+    ended_at timestamptz,
+    pid integer NOT NULL,
+    adapter_response jsonb NOT NULL,
+    sql text,
+    PRIMARY KEY (run_id, position)
+);
+CREATE INDEX run_node_log_node_idx ON dpipe.run_node_log (node, run_id);
+COMMENT ON TABLE dpipe.run_node_log IS 'what became of each node of each run, in the order of execution';
+
+SELECT pg_catalog.pg_extension_config_dump('dpipe.run_id', '');
+
+CREATE VIEW dpipe.run_node WITH (security_barrier) AS
+SELECT n.run_id, n.position, n.node, n.name, n.resource_type, n.owner,
+       n.schema, n.alias, n.relation_name, n.status, n.rows, n.failures,
+       extract(epoch FROM n.ended_at - n.started_at)::double precision AS seconds,
+       n.message, n.sqlstate, n.started_at, n.ended_at, n.pid,
+       n.adapter_response, n.sql
+  FROM dpipe.run_node_log n
+ WHERE dpipe._is_mine(n.owner, n.owner_oid)
+    OR (SELECT pg_has_role('pg_monitor', 'USAGE'));
+COMMENT ON VIEW dpipe.run_node IS 'what became of each node of each run';
+
+CREATE VIEW dpipe.run WITH (security_barrier) AS
+SELECT r.run_id, r.command, r.status, r.caller, r.nodes, r.exclude,
+       r.full_refresh, r.vars, r.options, r.started_at, r.ended_at,
+       extract(epoch FROM r.ended_at - r.started_at)::double precision AS seconds,
+       r.pid, r.invocation_id, c.success, c.error, c.skipped
+  FROM dpipe.run_log r
+ CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE n.status = 'success') AS success,
+              count(*) FILTER (WHERE n.status = 'error') AS error,
+              count(*) FILTER (WHERE n.status = 'skipped') AS skipped
+         FROM dpipe.run_node_log n WHERE n.run_id = r.run_id) c
+ WHERE dpipe._is_mine(r.caller, r.caller_oid)
+    OR (SELECT pg_has_role('pg_monitor', 'USAGE'));
+COMMENT ON VIEW dpipe.run IS 'runs that the caller, or a role it is a member of, has started';
+
+GRANT SELECT ON dpipe.run, dpipe.run_node TO PUBLIC;
+
+CREATE FUNCTION dpipe_run(
+        nodes text DEFAULT NULL, exclude text DEFAULT NULL,
+        full_refresh boolean DEFAULT false, vars jsonb DEFAULT '{}',
+        options jsonb DEFAULT '{}')
+    RETURNS TABLE (run_id bigint, node text, kind text, status text,
+        rows bigint, failures bigint, seconds double precision, message text)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_run';
+COMMENT ON FUNCTION dpipe_run(text, text, boolean, jsonb, jsonb) IS 'runs models in the order of their dependencies, in the caller''s transaction';
+
+CREATE FUNCTION dpipe_compile(
+        node text DEFAULT NULL, inline text DEFAULT NULL,
+        vars jsonb DEFAULT '{}', full_refresh boolean DEFAULT false,
+        options jsonb DEFAULT '{}')
+    RETURNS text
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_compile';
+COMMENT ON FUNCTION dpipe_compile(text, text, jsonb, boolean, jsonb) IS 'the SQL that a model, or a text given inline, would run now';
+
+CREATE FUNCTION dpipe_ls(
+        nodes text DEFAULT NULL, exclude text DEFAULT NULL,
+        options jsonb DEFAULT '{}')
+    RETURNS TABLE (unique_id text, resource_type text, package_name text,
+        name text, path text, fqn text[], tags text[], config jsonb)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dpipe_ls';
+COMMENT ON FUNCTION dpipe_ls(text, text, jsonb) IS 'the models that a selection holds';
