@@ -498,7 +498,9 @@ dpipe_source_seek(const char *name, const char *kind, const Jsonb *offsets,
  */
 #define RENAMED \
 	"(SELECT DISTINCT s.owner, s.owner_oid, r.rolname::pg_catalog.text AS new_name" \
-	"   FROM dpipe.source s" \
+	"   FROM (SELECT owner, owner_oid, incarnation FROM dpipe.source" \
+	"         UNION ALL" \
+	"         SELECT owner, owner_oid, incarnation FROM dpipe.model) s" \
 	"   JOIN dpipe.incarnation i ON i.id = s.incarnation" \
 	"   JOIN pg_catalog.pg_roles r ON r.oid = s.owner_oid" \
 	"  WHERE r.rolname <> s.owner AND NOT EXISTS" \
@@ -511,8 +513,14 @@ static DpipeStatement follow_names[] = {
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 	{"UPDATE dpipe.gap_log l SET owner = n.new_name FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.run_log l SET caller = n.new_name FROM " RENAMED
+	" WHERE l.caller = n.owner AND l.caller_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.run_node_log l SET owner = n.new_name FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 	{"UPDATE dpipe.source l SET owner = n.new_name,"
 		"       version = l.version + 1, changed_at = pg_catalog.now() FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.model l SET owner = n.new_name FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 };
 
@@ -529,6 +537,10 @@ static DpipeStatement follow_oids[] = {
 		"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
 		" WHERE r.rolname = s.owner"
 	"   AND (s.incarnation <> i.id OR s.owner_oid <> r.oid)", 0, {0}},
+	{"UPDATE dpipe.model m SET incarnation = i.id, owner_oid = r.oid"
+		"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
+		" WHERE r.rolname = m.owner"
+	"   AND (m.incarnation <> i.id OR m.owner_oid <> r.oid)", 0, {0}},
 	{"UPDATE dpipe.ledger l SET owner_oid = r.oid FROM pg_catalog.pg_roles r"
 	" WHERE r.rolname = l.owner AND l.owner_oid <> r.oid", 0, {0}},
 	{"UPDATE dpipe.letter l SET owner_oid = r.oid FROM pg_catalog.pg_roles r"
@@ -538,9 +550,12 @@ static DpipeStatement follow_oids[] = {
 };
 
 static DpipeStatement orphans = {
-	"SELECT s.name, s.owner FROM dpipe.source s WHERE NOT EXISTS"
-	" (SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname = s.owner)"
-	" ORDER BY s.name", 0, {0}
+	"SELECT d.kind, d.name, d.owner FROM"
+	" (SELECT 'source' AS kind, s.name, s.owner FROM dpipe.source s"
+	"  UNION ALL SELECT 'model', m.name, m.owner FROM dpipe.model m) d"
+	" WHERE NOT EXISTS"
+	" (SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname = d.owner)"
+	" ORDER BY d.kind DESC, d.name", 0, {0}
 };
 
 static void
@@ -584,10 +599,11 @@ dpipe_adopt(PG_FUNCTION_ARGS)
 	n = dpipe_spi_run(&orphans, NULL, NULL, false, 0);
 	for (uint64 row = 0; row < n; row++)
 		ereport(WARNING,
-				(errmsg("source \"%s\" was not adopted",
-						dpipe_spi_text(row, 1, CurrentMemoryContext)),
+				(errmsg("%s \"%s\" was not adopted",
+						dpipe_spi_text(row, 1, CurrentMemoryContext),
+						dpipe_spi_text(row, 2, CurrentMemoryContext)),
 				 errdetail("Its owner, role \"%s\", does not exist.",
-						   dpipe_spi_text(row, 2, CurrentMemoryContext)),
+						   dpipe_spi_text(row, 3, CurrentMemoryContext)),
 				 errhint("Create the role and run SELECT dpipe_adopt() again.")));
 	dpipe_spi_end(&spi);
 	dpipe_definition_changed();

@@ -189,13 +189,15 @@ text_array(List *strings)
 
 static DpipeStatement upsert_model = {
 	"INSERT INTO dpipe.model AS m (name, owner, owner_oid, schema,"
-	"       search_path, sql, given, config, refs, sources)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+	"       search_path, sql, given, config, refs, sources, incarnation)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, i.id"
+	"   FROM dpipe.incarnation i"
 	" ON CONFLICT (name) DO UPDATE SET owner = excluded.owner,"
 	"       owner_oid = excluded.owner_oid, schema = excluded.schema,"
 	"       search_path = excluded.search_path, sql = excluded.sql,"
 	"       given = excluded.given, config = excluded.config,"
 	"       refs = excluded.refs, sources = excluded.sources,"
+	"       incarnation = excluded.incarnation,"
 	"       version = m.version + 1, changed_at = pg_catalog.now()",
 	10,
 	{TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID,

@@ -15,6 +15,7 @@ CREATE TABLE dpipe.model (
     refs text[] NOT NULL,
     sources text[] NOT NULL,
     relation text,
+    incarnation uuid NOT NULL,
     version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
