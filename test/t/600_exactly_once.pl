@@ -147,6 +147,14 @@ sub kill_one
 
 sub loads { my ($node) = @_; return $node->try_sql('SELECT count(*) FROM dpipe.load') // -1; }
 
+# Offsets read so far, those of aborted and control records among them.
+sub position
+{
+    my ($node) = @_;
+    return $node->try_sql(q{SELECT coalesce(sum(position), 0) FROM dpipe.source_partition})
+        // -1;
+}
+
 # Every partition's position is at the end of its log.
 sub at_end
 {
@@ -173,13 +181,13 @@ sub torment
 {
     my ($name, %options) = @_;
     my %file = map { $_ => log_path("${name}_$_") } qw(log aborted unknown);
-    my $kafka = Dpipe::Kafka->new($name);
+    my $kafka = Dpipe::Kafka->new($name, heap => $long ? '768m' : '256m');
     my $node  = Dpipe::Node->make(
         $name,
         install_path => $options{install_path},
         conf         => "include_if_exists = 'fault.conf'\n");
     my $share = int($options{records} / $options{kills});
-    my $rate  = $long ? 10000 : 5000;
+    my $rate  = $long ? 16000 : 8000;
 
     $kafka->create_topic('events', 8);
     $node->create_server('broker', $kafka);
@@ -217,9 +225,11 @@ SQL
         my $before = loads($node);
 
         $producer->say($share);
-        # It works again: only then is there something to interrupt.
+        # It works again, and has kept up: only then is there something to
+        # interrupt, and the kills are spread over all the records.
         die "nothing is loaded before kill $i"
-            unless wait_until(120, sub { loads($node) > $before }, 0.05);
+            unless wait_until(120,
+                sub { loads($node) > $before && position($node) > 0.8 * $i * $share }, 0.05);
         sleep(rand(0.8 * $share / $rate)) unless $aimed;
         note sprintf('%d: %s%s', $i, $plan[$i], $aimed ? ', aimed' : '');
         $swept += kill_one($node, $kafka, $victim, $signal, $aimed);
