@@ -117,7 +117,7 @@ $mock->send_records('late', map { my $p = $_ % 4; [ $p, "k$_", '{}' ] } 0 .. 39)
 define('late', 'late', '{"enabled": false, "workers": 2}', 'latest');
 as_etl(q(SELECT dpipe_seek('late', '{"late": {"1": 7}}')));
 as_etl(q(SELECT dpipe_enable_source('late')));
-ok($node->wait_sql(q{SELECT count(*) = 4 AND bool_and(lag_records = 0) FROM dpipe.source_partition WHERE source = 'late'}),
+ok($node->wait_sql(q{SELECT count(*) FILTER (WHERE lag_records = 0) = 4 FROM dpipe.source_partition WHERE source = 'late'}),
     'it stands at the end of four partitions');
 is($node->sql(q{SELECT string_agg(_partition || ':' || _offset, ' ' ORDER BY _offset) FROM raw.late}), '1:7 1:8 1:9',
     'and has read what was sought alone');
