@@ -238,9 +238,9 @@ dpipe_status_progress(int64 rows, int64 bytes, int64 lag_records,
 	if (my_index < 0)
 		return;
 	entry = &dpipe_status_lock(true)[my_index];
-	add_rates(entry, rows, bytes);
-	entry->rows += rows;
-	entry->bytes += bytes;
+	add_rates(entry, rows - entry->rows, bytes - entry->bytes);
+	entry->rows = rows;
+	entry->bytes = bytes;
 	entry->lag_records = lag_records;
 	entry->lag_seconds = lag_seconds;
 	entry->memory_bytes = memory_bytes;

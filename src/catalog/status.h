@@ -114,7 +114,10 @@ extern void dpipe_status_detach(void);
 
 extern void dpipe_status_set_state(DpipeSlotState state, const char *reason);
 
-/* A batch was committed: rows and bytes count on, the rest is as it is now. */
+/*
+ * A batch was committed. Rows and bytes are those since the run started; the
+ * rates come of how they grow.
+ */
 extern void dpipe_status_progress(int64 rows, int64 bytes, int64 lag_records,
 								  double lag_seconds, int64 memory_bytes,
 								  const char *load_path);

@@ -8,14 +8,16 @@
  * says: "tick" goes on, "idle" stays without work, "fail" raises, "finish" and
  * "error" leave with that lasting state, "stop" leaves without reason,
  * "sleep" sits in a transaction for "tick_ms", "tls" starts a client that
- * tries to shake hands with "port" and waits to be killed. One
- * that has "deaf" set does not yield.
+ * tries to shake hands with "port" and waits to be killed, or terminates
+ * itself at a random moment of the next "live_us". One that has "deaf" set
+ * does not yield.
  */
 #include "base/compat.h"
 
 #ifdef DPIPE_FAULT_POINTS
 
 #include <librdkafka/rdkafka.h>
+#include <signal.h>
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -45,8 +47,10 @@ typedef struct Test
 	int			after;
 	int			tick_ms;
 	int			port;
+	int			live_us;
 	bool		deaf;
 	char	   *insert;
+	int64		rows;
 } Test;
 
 /* False when the source or the extension is gone. */
@@ -71,6 +75,7 @@ read_test(Test *test, const char *source, int slot)
 		test->after = dpipe_json_int(s->options, "option", "after", 0);
 		test->tick_ms = dpipe_json_int(s->options, "option", "tick_ms", 100);
 		test->port = dpipe_json_int(s->options, "option", "port", 0);
+		test->live_us = dpipe_json_int(s->options, "option", "live_us", 0);
 		test->deaf = dpipe_json_int(s->options, "option", "deaf", 0) != 0;
 		test->insert = psprintf("INSERT INTO %s VALUES ($1, $2, $3,"
 								" pg_catalog.clock_timestamp())",
@@ -83,7 +88,7 @@ read_test(Test *test, const char *source, int slot)
 }
 
 static bool
-tick(const Test *test)
+tick(Test *test)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	DpipeIdentity id;
@@ -113,7 +118,10 @@ tick(const Test *test)
 	MemoryContextSwitchTo(cxt);
 	pgstat_report_stat(false);
 	if (present)
-		dpipe_status_progress(1, 100, 0, 0, 1024, "sql");
+	{
+		test->rows++;
+		dpipe_status_progress(test->rows, test->rows * 100, 0, 0, 1024, "sql");
+	}
 	return present;
 }
 
@@ -137,6 +145,16 @@ wait_ms(long ms)
 }
 
 /*
+ * Whether OpenSSL's cleanup meets a thread in a handshake is a matter of luck,
+ * one exit in fifty. That it runs at all is what must not be.
+ */
+static void
+exit_handlers_ran(void)
+{
+	abort();
+}
+
+/*
  * A client whose threads are shaking hands with a server that is none, again
  * and again, until the process ends; nobody destroys it.
  */
@@ -144,11 +162,14 @@ static void
 start_tls_client(int port)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	char		brokers[64];
+	char		brokers[256] = "";
 	char		error[256];
 	rd_kafka_t *client;
 
-	snprintf(brokers, sizeof(brokers), "127.0.0.1:%d", port);
+	/* Each has a thread of its own: more chances to be caught. */
+	for (int i = 1; i <= 8; i++)
+		snprintf(brokers + strlen(brokers), sizeof(brokers) - strlen(brokers),
+				 "%s127.0.0.%d:%d", i > 1 ? "," : "", i, port);
 	if (rd_kafka_conf_set(conf, "bootstrap.servers", brokers, error,
 						  sizeof(error)) ||
 		rd_kafka_conf_set(conf, "security.protocol", "ssl", error,
@@ -157,6 +178,7 @@ start_tls_client(int port)
 		rd_kafka_conf_set(conf, "reconnect.backoff.ms", "0", error,
 						  sizeof(error)))
 		elog(ERROR, "%s", error);
+	atexit(exit_handlers_ran);
 	client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof(error));
 	if (client == NULL)
 		elog(ERROR, "%s", error);
@@ -177,6 +199,12 @@ act(const Test *test)
 	{
 		dpipe_exit_guard_arm();
 		start_tls_client(test->port);
+		dpipe_status_progress(1, 0, 0, 0, 0, "");	/* "now" to the test */
+		if (test->live_us > 0)
+		{
+			pg_usleep(MyProcPid % test->live_us);
+			kill(MyProcPid, SIGTERM);
+		}
 	}
 	else if (strcmp(test->action, "idle") == 0)
 		dpipe_status_idle(true, 0, 0, 1024);

@@ -96,6 +96,25 @@ ok($node->wait_sql(status('bad', "state = 'running' AND failures = 0")), 'mended
 $node->sql('DELETE FROM dpipe.source; SELECT dpipe._wake()');
 ok(workers(0), 'all gone');
 
+# An error of the scheduler's own: it tries again, and workers go on.
+$node->sql(source_sql('calm', json => '{"do": "idle", "after": 1}'));
+ok($node->wait_sql(status('calm', "state = 'running'")), 'a worker that needs no catalog');
+$pid = $node->sql(status('calm', 'pid'));
+my $scheduler = $node->sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dpipe scheduler'});
+$node->sql('ALTER TABLE dpipe.incarnation RENAME TO hidden; SELECT dpipe._wake()');
+ok($node->wait_for_log(qr/ERROR:  relation "dpipe.incarnation" does not exist/), 'an error is logged');
+$node->sql('SELECT dpipe._wake()') for 1 .. 5;
+sleep 2.5;
+is(scalar(() = slurp_file($node->logfile) =~ /ERROR:  relation "dpipe.incarnation" does not exist/g), 1, 'once');
+$node->sql('ALTER TABLE dpipe.hidden RENAME TO incarnation');
+$node->sql(source_sql('next'));
+ok($node->wait_sql(ticks('next', 1)), 'mended: it goes on');
+is($node->sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dpipe scheduler'}), $scheduler,
+    'the scheduler is the same');
+is($node->sql(status('calm', 'pid')), $pid, 'and so is the worker');
+$node->sql('DELETE FROM dpipe.source; SELECT dpipe._wake()');
+ok(workers(0), 'all gone');
+
 # The owner: NOLOGIN, not able to insert, gone, replaced.
 $node->sql('CREATE ROLE quiet NOLOGIN; CREATE ROLE barred LOGIN; CREATE ROLE gone');
 $node->sql(source_sql('quiet', owner => 'quiet'));
