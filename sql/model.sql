@@ -199,6 +199,19 @@ SELECT dpipe_create_model('daily_price', $$
     select item, day, price from {{ source('raw', 'price') }}$$);
 SELECT * FROM public.run('daily_price');
 
+-- A batch that does not fit into memory.
+SET work_mem = '64kB';
+SELECT dpipe_create_model('big', $$
+    {{ config(materialized='incremental', incremental_strategy=var('strategy', 'merge'), unique_key='id') }}
+    select g as id, repeat('x', 20) || {{ var('n', 0) }} as filler from generate_series(1, 20000) g$$);
+SELECT * FROM public.run('big');
+SELECT * FROM public.run('big', vars => '{"n": 1}');
+SELECT * FROM public.run('big', vars => '{"n": 2, "strategy": "delete+insert"}');
+SELECT count(*), count(DISTINCT id), min(filler), max(filler) FROM big;
+RESET work_mem;
+SELECT dpipe_drop_model('big');
+DROP TABLE big;
+
 -- on_schema_change.
 SELECT dpipe_create_model('shape', $${{ config(materialized='incremental', unique_key='id') }}
     select 1 as id, 'x' as a, 1 as b$$);

@@ -2,9 +2,10 @@
  * definition.c
  *		Definition verbs of models: create or replace, drop.
  *
- * Definitions change under a lock that serializes them against each other
- * (two at once could make a cycle that neither sees) but not against runs; a
- * run locks the row of the model that it builds.
+ * Definitions change one transaction at a time, as two at once could make a
+ * cycle that neither sees: they lock the incarnation's row, which nobody else
+ * waits for. A run locks the row of the model that it builds, so a definition
+ * is replaced between two runs of it.
  */
 #include "base/compat.h"
 
@@ -47,7 +48,7 @@ dpipe_model_check_owner(const DpipeNode *node)
 }
 
 static DpipeStatement lock_definitions = {
-	"LOCK TABLE dpipe.model IN SHARE ROW EXCLUSIVE MODE", 0, {0}};
+	"SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}};
 
 static DpipeStatement select_owner = {"SELECT m.owner, r.oid FROM dpipe.model m"
 									  "  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = m.owner"

@@ -453,6 +453,7 @@ model_build_incremental(DpipeBuild *build, const ModelTarget *target, const char
 	const char *strategy = strategy_of(node);
 	ColumnChanges changes;
 	Increment inc = {build, target, query, columns};
+	Tuplestorestate *store;
 
 	columns_compare(columns, target->relid, &changes);
 	columns_on_schema_change(build, target, &changes);
@@ -472,10 +473,15 @@ model_build_incremental(DpipeBuild *build, const ModelTarget *target, const char
 	inc.key = key_columns(node, columns);
 	(void) key_columns(node, inc.table);
 	inc.predicates = predicates_of(node);
-	register_batch(&inc, run_query(&inc));
+	store = run_query(&inc);
+	register_batch(&inc, store);
 	renew_statistics(&inc);
 	if (strcmp(strategy, "merge") == 0)
 		run_merge(&inc);
 	else
 		run_delete_insert(&inc);
+
+	/* Its temporary files would be reported as leaked; an abort drops them. */
+	(void) SPI_unregister_relation(NEW_ROWS);
+	tuplestore_end(store);
 }

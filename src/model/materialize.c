@@ -424,7 +424,8 @@ dpipe_model_build(DpipeBuild *build)
 	made = lock_definition(node);
 	build->phase = "Database";
 	dpipe_identity_owner(&id, node->owner, node->search_path);
-	SPI_connect();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
 	build_as_owner(build, made);
 	SPI_finish();
 	dpipe_identity_restore(&id);

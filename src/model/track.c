@@ -288,7 +288,8 @@ dpipe_track(PG_FUNCTION_ARGS)
 	name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									  RelationGetRelationName(rel));
 	table_close(rel, NoLock);
-	SPI_connect();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
 	attnum = get_attnum(relid, LOAD_ID);
 	if (attnum == InvalidAttrNumber)
 	{

@@ -83,8 +83,7 @@ error_message(const DpipeBuild *build, const ErrorData *edata)
 	if (edata->internalquery != NULL && edata->internalpos > 0)
 		append_place(&buf, edata->internalquery, edata->internalpos);
 	if (edata->context != NULL && strncmp(edata->context, "template ", 9) == 0)
-		appendStringInfo(&buf, "\n%.*s", (int) strcspn(edata->context, "\n"),
-						 edata->context);
+		appendStringInfo(&buf, "\n%.*s", (int) strcspn(edata->context, "\n"), edata->context);
 	if (edata->detail != NULL)
 		appendStringInfo(&buf, "\nDETAIL:  %s", edata->detail);
 	if (edata->hint != NULL)

@@ -101,5 +101,5 @@ CREATE FUNCTION dpipe_ls(
         options jsonb DEFAULT '{}')
     RETURNS TABLE (unique_id text, resource_type text, package_name text,
         name text, path text, fqn text[], tags text[], config jsonb)
-    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dpipe_ls';
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_ls';
 COMMENT ON FUNCTION dpipe_ls(text, text, jsonb) IS 'the models that a selection holds';

@@ -153,6 +153,21 @@ is( $node->sql(q(SELECT string_agg(node || ' ' || rows, ', ' ORDER BY node) FROM
 $node->sql('SELECT pg_stat_force_next_flush()');
 is($node->sql($scans), $before, 'without a scan of their tables');
 
+# A run that dies in the middle has neither written nor read anything.
+$node->sql(q(SELECT load('raw.e', 3)));
+my $count = $node->sql('SELECT count(*) FROM b');
+foreach my $point (qw(new_rows_locked model_deleted))
+{
+    is( $node->sql(
+            "SET dpipe.fault_point = '$point:error'; SELECT status FROM dpipe_run('b')"),
+        'error', "$point: an error");
+    $node->psql('postgres', "SET dpipe.fault_point = '$point:kill'; SELECT dpipe_run('b')");
+    $node->wait_up;
+    is($node->sql('SELECT count(*) FROM b'), $count, "$point: a crash");
+}
+is($node->sql(q(SELECT status, rows FROM dpipe_run('b'))), 'success|3', 'the next one reads it');
+is($node->sql(q(SELECT status, rows FROM dpipe_run('a'))), 'success|3', 'and so does the other model');
+
 # Nothing of it is lost by a crash.
 $node->stop('immediate');
 $node->start;
