@@ -11,6 +11,8 @@
 
 #include <ctype.h>
 
+#include "common/int.h"
+
 #include "jinja/jinja_internal.h"
 
 /* An attribute other than an item, or NULL. */
@@ -212,12 +214,17 @@ jn_slice(JinjaEnv *env, JinjaValue *object, JinjaValue *vstart,
 		return slice_string(env, object, start, step, n);
 	if (object->kind == JINJA_RANGE)
 	{
-		/* The bounds lie within the range, so nothing here overflows. */
 		int64		first = object->u.range.start;
 		int64		by = object->u.range.step;
+		int64		new_step;
 
-		return jn_range(env, first + start * by, first + stop * by,
-						by * Max(Min(step, length), -Max(length, 1)));
+		if (pg_mul_s64_overflow(by, step, &new_step))
+			new_step = (by > 0) == (step > 0) ? PG_INT64_MAX : -PG_INT64_MAX;
+		result = jn_range(env, first + start * by, first + stop * by,
+						  new_step);
+		/* The stop may have wrapped around; what counts is the length. */
+		result->u.range.length = n;
+		return result;
 	}
 	result = jn_list_sized(env, object->kind, n);
 	jn_work(env, n / 16);

@@ -36,6 +36,7 @@ jinja_env_create(MemoryContext parent)
 	env->no = jn_value(env, JINJA_BOOL);
 	env->empty_string = jn_string_static(cxt, "", 0);
 	env->loop_name = jn_string_static(cxt, "loop", 4);
+	env->hidden = jn_value(env, JINJA_UNDEFINED);
 	jn_globals_init(env);
 	return env;
 }

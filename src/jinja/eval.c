@@ -25,6 +25,14 @@ jn_scope_push(JinjaEnv *env, JnScope *parent)
 	return scope;
 }
 
+/* Enter "body" in the current scope, which is new. */
+void
+jn_scope_hide(JinjaEnv *env, const JnNodeList *body)
+{
+	for (int i = 0; i < body->nhidden; i++)
+		jn_dict_put(env, &env->scope->vars, body->hidden[i], env->hidden);
+}
+
 /* Something will refer to the current scope: keep it and those around it. */
 void
 jn_scope_capture(JinjaEnv *env)
@@ -59,7 +67,7 @@ lookup(JinjaEnv *env, JinjaValue *name)
 
 	for (JnScope *scope = env->scope; scope != NULL; scope = scope->parent)
 		if ((v = jn_dict_lookup_text(&scope->vars, s, len, hash)) != NULL)
-			return v;
+			return v != env->hidden ? v : jn_missing(env, NULL, name);
 	v = jn_dict_lookup_text(&env->globals, s, len, hash);
 	return v != NULL ? v : jn_missing(env, NULL, name);
 }
@@ -495,6 +503,7 @@ exec_captured(JinjaEnv *env, const JnNodeList *body, JinjaValue **text)
 	jn_buffer_init(env, &buf);
 	env->out = &buf;
 	jn_scope_push(env, outer);
+	jn_scope_hide(env, body);
 	flow = jn_exec(env, body);
 	jn_scope_pop(env, outer);
 	env->out = outer_out;
@@ -550,6 +559,7 @@ exec_with(JinjaEnv *env, const JnNode *node)
 	JnScope    *inner = jn_scope_push(env, outer);
 	JnFlow		flow;
 
+	jn_scope_hide(env, &node->u.with.body);
 	for (int i = 0; i < node->u.with.targets.n; i++)
 	{
 		JinjaValue *v;
@@ -646,5 +656,6 @@ void
 jn_run(JinjaEnv *env, JinjaTemplate *tmpl)
 {
 	jn_scope_push(env, NULL);
+	jn_scope_hide(env, &tmpl->body);
 	(void) jn_exec(env, &tmpl->body);
 }

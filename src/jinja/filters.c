@@ -166,14 +166,14 @@ filter_truncate(FILTER_ARGS)
 	int64		keep = length - jn_length(env, end);
 	JinjaValue *head;
 
-	if (v->kind == JINJA_UNDEFINED)
-		return v;
-	jn_string_arg(env, v, "text to truncate");
+	if (jn_length(env, v) < 0)
+		jn_raise_type(env, "%s object has no length", jn_type_name(v));
 	if (keep < 0 || leeway < 0)
 		jn_raise_type(env, "length and leeway of truncate are too small");
 	if (leeway > PG_INT64_MAX - length ||
 		jn_length(env, v) <= length + leeway)
 		return v;
+	jn_string_arg(env, v, "text to truncate");
 	head = jn_slice(env, v, NULL, jinja_int(env, keep), NULL);
 	if (!jn_truth_arg(env, argv[1]))
 	{
@@ -392,7 +392,7 @@ filter_round(FILTER_ARGS)
 					"number cannot be rounded");
 	scale = pow(10.0, (double) digits);
 	d = jn_string_is(argv[1], "ceil") ? ceil(d * scale) : floor(d * scale);
-	return jinja_float(env, d / scale);
+	return jinja_float(env, (d + 0.0) / scale); /* never -0.0 */
 }
 
 static JinjaValue *
@@ -468,21 +468,23 @@ filter_reverse(FILTER_ARGS)
 	return v->kind == JINJA_ITERATOR ? list : jn_iterator(env, list);
 }
 
-/* The key that sort compares: the value, or its attributes "a,b.c". */
+/*
+ * The key that sort compares: a list of the value, or of its attributes
+ * "a,b.c". A list even of one, because equal items of lists need no order.
+ */
 static JinjaValue *
 sort_key(JinjaEnv *env, JinjaValue *v, JinjaValue *attribute, bool fold)
 {
-	JinjaValue *key;
+	JinjaValue *key = jn_list_sized(env, JINJA_LIST, 1);
 	const char *p;
 
-	if (!is_given(attribute))
-		return fold ? fold_case(env, v) : v;
-	if (attribute->kind != JINJA_STRING)
+	if (!is_given(attribute) || attribute->kind != JINJA_STRING)
 	{
-		v = jn_attr_path(env, v, attribute, NULL);
-		return fold ? fold_case(env, v) : v;
+		if (is_given(attribute))
+			v = jn_attr_path(env, v, attribute, NULL);
+		jinja_list_append(env, key, fold ? fold_case(env, v) : v);
+		return key;
 	}
-	key = jn_list_sized(env, JINJA_LIST, 1);
 	p = attribute->u.string.data;
 	for (;;)
 	{

@@ -827,7 +827,8 @@ percent_conversion(JinjaEnv *env, StringInfo out, PercentState *state,
 	if (p < end && *p == '.')
 	{
 		p++;
-		spec.precision = Max(star_or_number(env, state, &p, end), 0);
+		spec.precision = star_or_number(env, state, &p, end);
+		spec.precision = Max(spec.precision, 0);
 	}
 	if (p < end && (*p == 'h' || *p == 'l' || *p == 'L'))
 		p++;

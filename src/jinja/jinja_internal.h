@@ -207,6 +207,9 @@ typedef struct JnNodeList
 	JnNode	  **items;
 	int			n;
 	int			cap;
+	/* Body of a scope: names undefined in it until assigned; see scope.c. */
+	JinjaValue **hidden;
+	int			nhidden;
 } JnNodeList;
 
 typedef struct JnCallArgs
@@ -367,6 +370,7 @@ struct JinjaEnv
 	JinjaValue *no;
 	JinjaValue *empty_string;
 	JinjaValue *loop_name;		/* "loop" */
+	JinjaValue *hidden;			/* value of a variable not yet assigned */
 	JinjaValue *ascii[128];		/* strings of one character */
 };
 
@@ -609,6 +613,8 @@ extern JinjaValue *jn_string_arg(JinjaEnv *env, JinjaValue *v,
 extern const char *jn_find(const char *s, int len, const char *what,
 						   int what_len);
 extern JinjaValue *jn_upper(JinjaEnv *env, JinjaValue *s);
+extern JinjaValue *jn_replace_sharp_s(JinjaEnv *env, JinjaValue *s,
+									  const char *with);
 extern JinjaValue *jn_lower(JinjaEnv *env, JinjaValue *s);
 extern JinjaValue *jn_title(JinjaEnv *env, JinjaValue *s, const char *starts);
 extern void jn_append_repeated(JinjaEnv *env, StringInfo buf,
@@ -640,6 +646,7 @@ extern JinjaValue *jn_eval(JinjaEnv *env, const JnNode *node);
 extern JnFlow jn_exec(JinjaEnv *env, const JnNodeList *body);
 extern void jn_assign(JinjaEnv *env, const JnNode *target, JinjaValue *value);
 extern JnScope *jn_scope_push(JinjaEnv *env, JnScope *parent);
+extern void jn_scope_hide(JinjaEnv *env, const JnNodeList *body);
 extern void jn_scope_capture(JinjaEnv *env);
 extern void jn_scope_pop(JinjaEnv *env, JnScope *outer);
 extern JnFlow jn_exec_for(JinjaEnv *env, const JnNode *node);

@@ -32,20 +32,39 @@ static const JinjaObjectOps loop_ops;
 static JnFlow run_loop(JinjaEnv *env, const JnNode *node, JnScope *outer,
 					   JinjaValue *iterable, int depth0);
 
-/* Does the condition of the loop hold for "item"? */
-static bool
+/* What was assigned to "target", tuples made anew. */
+static JinjaValue *
+assigned(JinjaEnv *env, const JnNode *target)
+{
+	JinjaValue *v;
+
+	if (target->type != JN_TUPLE)
+		return jn_eval(env, target);
+	v = jn_list_sized(env, JINJA_TUPLE, target->u.list.n);
+	for (int i = 0; i < target->u.list.n; i++)
+		v->u.list.items[i] = assigned(env, target->u.list.items[i]);
+	v->u.list.n = target->u.list.n;
+	return v;
+}
+
+/*
+ * "item" if the condition of the loop holds for it, NULL if not. An item that
+ * was unpacked for the condition goes on as a tuple, as in Jinja2.
+ */
+static JinjaValue *
 wanted(JinjaEnv *env, JnLoop *loop, JinjaValue *item)
 {
 	JnScope    *save = env->scope;
 	const JnNode *save_node = env->node;
-	bool		result;
+	JinjaValue *result = NULL;
 
 	if (loop->node->u.loop.test == NULL)
-		return true;
+		return item;
 	jn_dict_clear(&loop->test_scope->vars);
 	env->scope = loop->test_scope;
 	jn_assign(env, loop->node->u.loop.target, item);
-	result = jinja_truth(env, jn_eval(env, loop->node->u.loop.test));
+	if (jinja_truth(env, jn_eval(env, loop->node->u.loop.test)))
+		result = assigned(env, loop->node->u.loop.target);
 	env->scope = save;
 	env->node = save_node;
 	return result;
@@ -57,7 +76,7 @@ fetch_from_source(JinjaEnv *env, JnLoop *loop)
 	JinjaValue *item;
 
 	while ((item = jn_iter_next(env, &loop->iter)) != NULL)
-		if (wanted(env, loop, item))
+		if ((item = wanted(env, loop, item)) != NULL)
 			return item;
 	return NULL;
 }
@@ -210,6 +229,7 @@ run_body(JinjaEnv *env, JnLoop *loop, JinjaValue *loop_value)
 		jn_scope_push(env, loop->outer);
 	else
 		jn_dict_clear(&env->scope->vars);
+	jn_scope_hide(env, &loop->node->u.loop.body);
 	jn_dict_put(env, &env->scope->vars, env->loop_name, loop_value);
 	jn_assign(env, loop->node->u.loop.target, loop->current);
 	return jn_exec(env, &loop->node->u.loop.body);
@@ -221,6 +241,7 @@ run_else(JinjaEnv *env, const JnNode *node, JnScope *outer)
 	JnFlow		flow;
 
 	jn_scope_push(env, outer);
+	jn_scope_hide(env, &node->u.loop.orelse);
 	flow = jn_exec(env, &node->u.loop.orelse);
 	jn_scope_pop(env, outer);
 	return flow;

@@ -163,6 +163,7 @@ jn_call_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	jn_buffer_init(env, &out);
 
 	jn_scope_push(env, macro->closure);
+	jn_scope_hide(env, &macro->def->body);
 	bind(env, macro, args);
 	env->frames = &frame;
 	env->out = &out;

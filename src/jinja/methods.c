@@ -49,6 +49,13 @@ str_title(METHOD_ARGS)
 	return jn_title(env, v, NULL);
 }
 
+/* Lower case, and the one common letter that folds to two. */
+static JinjaValue *
+str_casefold(METHOD_ARGS)
+{
+	return jn_replace_sharp_s(env, jn_lower(env, v), "ss");
+}
+
 static JinjaValue *
 str_swapcase(METHOD_ARGS)
 {
@@ -438,9 +445,6 @@ split_space(JinjaEnv *env, JinjaValue *v, int64 max)
 		from = p;
 		if (max-- == 0)
 		{
-			/* All the rest, without white space at its end. */
-			while ((n = jn_space_len_before(from, end)) > 0)
-				end -= n;
 			append_part(env, list, from, end);
 			return list;
 		}
@@ -470,8 +474,6 @@ rsplit_space(JinjaEnv *env, JinjaValue *v, int64 max)
 		to = p;
 		if (max-- == 0)
 		{
-			while ((n = jn_space_len(start, to)) > 0)
-				start += n;
 			append_part(env, list, start, to);
 			break;
 		}
@@ -923,7 +925,7 @@ float_is_integer(METHOD_ARGS)
 
 static const JnBuiltin str_methods[] = {
 	{"capitalize", str_capitalize, 0, 0, {NULL}},
-	{"casefold", str_lower, 0, 0, {NULL}},
+	{"casefold", str_casefold, 0, 0, {NULL}},
 	{"center", str_center, 1, 2, {NULL}},
 	{"count", str_count, 1, 3, {NULL}},
 	{"endswith", str_endswith, 1, 3, {NULL}},

@@ -708,6 +708,7 @@ jinja_parse(MemoryContext cxt, const char *name, const char *text, int len)
 	jn_lex(&p.lex, &p.ahead);
 	jn_parser_next(&p);
 	parse_nodes(&p, &tmpl->body, NULL, NULL);
+	jn_analyze_scopes(&tmpl->body);
 
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);

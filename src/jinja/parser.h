@@ -51,6 +51,9 @@ extern void jn_expect_op(JnParser *p, const char *op);
 extern JinjaValue *jn_expect_identifier(JnParser *p);
 extern void jn_mention(JnParser *p, const char *name, bool load);
 
+/* scope.c */
+extern void jn_analyze_scopes(JnNodeList *body);
+
 /* expression.c */
 extern JnNode *jn_parse_expression(JnParser *p);
 extern JnNode *jn_parse_tuple(JnParser *p, bool with_condition,

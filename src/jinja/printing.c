@@ -12,6 +12,31 @@
 #include "jinja/jinja_internal.h"
 
 /*
+ * Shortest digits that read back as "d". PostgreSQL's algorithm does not make
+ * use of digits that read back only because ties go to even, Python's does.
+ */
+static void
+shortest_text(char *buf, double d)
+{
+	int			len = double_to_shortest_decimal_buf(d, buf);
+
+	buf[len] = '\0';
+	if (len < 16)
+		return;
+	for (int digits = 15; digits <= 16; digits++)
+	{
+		char		text[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
+
+		snprintf(text, sizeof(text), "%.*e", digits - 1, d);
+		if (strtod(text, NULL) == d)
+		{
+			strcpy(buf, text);
+			return;
+		}
+	}
+}
+
+/*
  * The shortest text that reads back as "d", laid out as Python does: with an
  * exponent below 1e-4 and from 1e16 on, and always with a sign of being a
  * float. PostgreSQL's output has the same digits but other thresholds.
@@ -19,8 +44,8 @@
 void
 jn_float_repr(char *buf, double d)
 {
-	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN];
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
 	int			n = 0;
 	int			point = 0;		/* where the decimal point stands in digits */
 	bool		seen_point = false;
@@ -47,7 +72,7 @@ jn_float_repr(char *buf, double d)
 		return;
 	}
 
-	double_to_shortest_decimal_buf(d, shortest);
+	shortest_text(shortest, d);
 	for (const char *p = shortest; *p != '\0'; p++)
 	{
 		if (*p == '.')

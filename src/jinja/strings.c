@@ -62,10 +62,24 @@ change_case(JinjaEnv *env, const char *s, int len, bool upper)
 	return v;
 }
 
+/* Server collations change letters one to one; this one is common enough. */
+JinjaValue *
+jn_replace_sharp_s(JinjaEnv *env, JinjaValue *s, const char *with)
+{
+	static const char sharp_s[] = "\xc3\x9f";
+
+	if (GetDatabaseEncoding() != PG_UTF8 ||
+		jn_find(s->u.string.data, s->u.string.len, sharp_s, 2) == NULL)
+		return s;
+	return jn_replace(env, s, jinja_string(env, sharp_s),
+					  jinja_string(env, with), -1);
+}
+
 JinjaValue *
 jn_upper(JinjaEnv *env, JinjaValue *s)
 {
-	return change_case(env, s->u.string.data, s->u.string.len, true);
+	s = change_case(env, s->u.string.data, s->u.string.len, true);
+	return jn_replace_sharp_s(env, s, "SS");
 }
 
 JinjaValue *
@@ -80,6 +94,9 @@ append_changed(JinjaEnv *env, StringInfo buf, const char *p, int len,
 {
 	JinjaValue *v = change_case(env, p, len, upper);
 
+	/* At the start of a word, where only the first of two is a capital. */
+	if (upper)
+		v = jn_replace_sharp_s(env, v, "Ss");
 	jn_append(env, buf, v->u.string.data, v->u.string.len);
 }
 

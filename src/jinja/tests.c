@@ -116,6 +116,7 @@ test_upper(TEST_ARGS)
 static JinjaValue *
 test_filter(TEST_ARGS)
 {
+	(void) jn_hash(env, v);		/* a list is an error, as in Python */
 	return jinja_bool(env, v->kind == JINJA_STRING &&
 					  jn_find_filter(v->u.string.data) != NULL);
 }
@@ -123,6 +124,7 @@ test_filter(TEST_ARGS)
 static JinjaValue *
 test_test(TEST_ARGS)
 {
+	(void) jn_hash(env, v);
 	return jinja_bool(env, v->kind == JINJA_STRING &&
 					  jn_find_test(v->u.string.data) != NULL);
 }
