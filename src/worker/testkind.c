@@ -37,6 +37,7 @@
 #include "worker/process.h"
 
 PG_FUNCTION_INFO_V1(dpipe_test_live_handle);
+PG_FUNCTION_INFO_V1(dpipe_test_slot_lock);
 
 typedef struct Test
 {
@@ -247,6 +248,14 @@ dpipe_test_live_handle(PG_FUNCTION_ARGS)
 		dpipe_exit_guard_arm();
 	start_tls_client(PG_GETARG_INT32(0));
 	PG_RETURN_VOID();
+}
+
+/* As CALL dpipe_sync: hold a slot. (source text, slot integer) → boolean. */
+Datum
+dpipe_test_slot_lock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(dpipe_slot_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								   PG_GETARG_INT32(1)));
 }
 
 void

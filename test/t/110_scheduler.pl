@@ -96,6 +96,19 @@ ok($node->wait_sql(status('bad', "state = 'running' AND failures = 0")), 'mended
 $node->sql('DELETE FROM dpipe.source; SELECT dpipe._wake()');
 ok(workers(0), 'all gone');
 
+# A slot that another session holds.
+$node->sql(q{CREATE FUNCTION slot_lock(text, integer) RETURNS boolean LANGUAGE c STRICT
+    AS '$libdir/dpipe', 'dpipe_test_slot_lock'});
+my $holder = $node->background_psql('postgres');
+is($holder->query_safe(q{SELECT slot_lock('held', 0)}), 't', 'a session holds a slot');
+$node->sql(source_sql('held'));
+ok($node->wait_sql(status('held', q{state = 'retrying' AND reason ~ 'another session holds' AND failures = 0})),
+    'its worker waits, which is no failure');
+$holder->quit;
+ok($node->wait_sql(ticks('held', 1)), 'until it is free');
+is($node->sql(q{SELECT slot_lock('held', 0), slot_lock('held', 1)}), 'f|t', 'then the worker holds it');
+$node->sql('DELETE FROM dpipe.source; SELECT dpipe._wake()');
+
 # An error of the scheduler's own: it tries again, and workers go on.
 $node->sql(source_sql('calm', json => '{"do": "idle", "after": 1}'));
 ok($node->wait_sql(status('calm', "state = 'running'")), 'a worker that needs no catalog');
