@@ -7,7 +7,7 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/demo/common.sh"
 events=${DPIPE_DEMO_EVENTS:-300000}
-ahead=60000         # the mock broker keeps 5 MiB a partition, no more
+ahead=15000         # the mock broker keeps 5 MiB a partition, no more
 began=$SECONDS
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -29,12 +29,13 @@ build() {
 }
 
 # Start a program of test/tools in the background, under its own session, so
-# that it outlives this script; its pid goes to a file.
+# that it outlives this script; its pid goes to a file. Stdin is the caller's:
+# without saying so, bash would give a background process /dev/null.
 start_tool() {
     local name=$1
     shift
     $as_user setsid bash -c 'echo $$ > "$1.pid"; shift; exec "$@"' - \
-        "$demo/$name" "$top/test/tools/bin/$name" "$@" 2>> "$demo/$name.log" &
+        "$demo/$name" "$top/test/tools/bin/$name" "$@" <&0 2>> "$demo/$name.log" &
 }
 
 start_broker() {
@@ -94,7 +95,7 @@ progress() {
             echo "$more" >&3
             allowed=$((allowed + more))
         fi
-        sleep 0.3
+        sleep 0.25
         line=$(sql -At -F ' ' -c "SELECT rows, dead_letters, round(rows_per_second),
             coalesce(lag_records::text, '-'), concat_ws(': ', state, nullif(reason, ''))
             FROM dpipe.source_status WHERE source = 'user_events'")
