@@ -41,6 +41,7 @@
 #include "kafka/kafka.h"
 #include "kafka/probe.h"
 #include "kafka/slot.h"
+#include "worker/worker.h"
 
 #define IDLE_TICK_MS 1000		/* yield requests and status are looked at */
 #define POSITION_DELAY_MS 1000	/* before moves without records are written */
@@ -161,11 +162,16 @@ kafka_slot_close(KafkaSlot *slot)
 void
 kafka_slot_begin(KafkaSlot *slot)
 {
-	if (slot->foreground)
-		return;					/* the procedure's own is open */
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	pgstat_report_activity(STATE_RUNNING, "loading");
+	if (!slot->foreground)		/* else the procedure's own is open */
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		pgstat_report_activity(STATE_RUNNING, "loading");
+	}
+	if (!dpipe_worker_pin_extension())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"dpipe\" was dropped")));
 }
 
 void

@@ -6,10 +6,10 @@
  *			   [--days D] [--seed S] [--credit]
  *
  * The events happen in order over the D days that end now; 1 % are late by up
- * to three days, 0.1 % are sent twice, one in 20,000 is malformed. A user's
- * events share a partition. With --credit, lines on stdin say how many more
- * may be sent: a broker that keeps a bounded log must not run ahead of its
- * reader.
+ * to two days (the mart looks back three), 0.1 % are sent twice, one in 20,000
+ * is malformed. A user's events share a partition. With --credit, lines on
+ * stdin say how many more may be sent: a broker that keeps a bounded log must
+ * not run ahead of its reader.
  */
 #include "payload.h"
 

@@ -80,7 +80,7 @@ event_payload(uint64_t *rng, int64_t at_ms, bool late, char out[EVENT_MAX],
 	time_t		seconds;
 
 	if (late)
-		at_ms -= rng_below(rng, 3 * DAY_MS);
+		at_ms -= rng_below(rng, 2 * DAY_MS);
 	seconds = at_ms / 1000;
 	gmtime_r(&seconds, &tm);
 	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm);

@@ -11,7 +11,7 @@
 #define EVENT_USERS 5000
 
 /*
- * A user event as a JSON object. "late" moves it back by up to three days.
+ * A user event as a JSON object. "late" moves it back by up to two days.
  * Returns its length.
  */
 extern size_t event_payload(uint64_t *rng, int64_t at_ms, bool late,
