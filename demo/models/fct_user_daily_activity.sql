@@ -1,6 +1,6 @@
 {{ config(materialized='incremental', incremental_strategy='merge',
           unique_key=['user_id', 'activity_date']) }}
--- Events arrive late by up to three days, so the last days are counted anew.
+-- Events arrive late by up to two days, so the last days are counted anew.
 select
     e.user_id,
     (e.occurred_at at time zone 'UTC')::date as activity_date,
