@@ -112,6 +112,14 @@
 	pg_extension_ownercheck((oid), (role))
 #endif
 
+/*
+ * 18 replaced pg_attribute_noreturn(), which follows the type, by pg_noreturn,
+ * which must come first (commit 28f2a7d8a8).
+ */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 /* Membership lost its implied SET right in 16 (commit 3d14e171e9). */
 #if PG_VERSION_NUM >= 160000
 #define dpipe_member_can_set_role(member, role) \

@@ -351,7 +351,7 @@ round_int(JinjaEnv *env, int64 i, int64 digits)
 	if (digits < -19)
 		return jinja_int(env, 0);
 	if (digits == -19)
-		return Abs((double) i) > 5e18 ?
+		return fabs((double) i) > 5e18 ?
 			jn_binary(env, JN_OP_POW, jinja_int(env, 10), jinja_int(env, 19)) :
 			jinja_int(env, 0);
 	while (digits++ < 0)
