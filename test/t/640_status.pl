@@ -54,7 +54,7 @@ ok( $node->wait_sql(
         sprintf q{SELECT lag_records = 0 AND lag_seconds = 0 AND rows = %d FROM dpipe.source_status},
         15 * $rate),
     'in the end nothing is left');
-ok( $node->wait_sql('SELECT rows_per_second < 10 FROM dpipe.source_status', seconds => 60),
+ok( $node->wait_sql(sprintf('SELECT rows_per_second < %d FROM dpipe.source_status', 0.1 * $rate)),
     'and the rate fades');
 
 $node->sql(q{SELECT dpipe_disable_source('src')});
