@@ -1,0 +1,65 @@
+# Dead letters are loaded again once the table can take them: each has exactly
+# one row then, those that fail again stay, and nobody else's are touched.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Dpipe::Mock;
+use Dpipe::Node;
+
+my $mock = Dpipe::Mock->new('replay', topics => { t => 1 });
+my $node = Dpipe::Node->make('replay');
+$node->create_server('k', $mock);
+$node->sql(q{
+    CREATE ROLE loader LOGIN; CREATE ROLE other LOGIN;
+    GRANT USAGE ON FOREIGN SERVER k TO loader;
+    CREATE SCHEMA raw AUTHORIZATION loader;
+    SET ROLE loader;
+    CREATE TABLE raw.t (n int CHECK (n % 3 <> 0), k text, _partition int, _offset bigint,
+        _key text, _headers jsonb, _timestamp timestamptz, _load_id bigint);
+    SELECT dpipe_create_kafka_source('t', 'k', 't', 'raw.t', options => '{"enabled": false, "batch_rows": 40}')});
+
+# 300 records, of which 100 violate the CHECK and three are not JSON.
+$mock->send_records('t', map { [ 0, "key$_", qq({"n": $_, "k": "v"}) ] } 1 .. 300);
+$mock->send_records('t', map { [ 0, undef, "broken $_" ] } 1 .. 3);
+$node->sql(q{CALL dpipe_sync('t')});
+is($node->sql('SELECT count(*) FROM raw.t'), 200, 'rows');
+is($node->sql('SELECT count(*) FROM dpipe.dead_letter'), 103, 'dead letters');
+
+sub replay
+{
+    my ($arguments, $role) = @_;
+    my ($rc, $out, $err) = $node->psql('postgres',
+        'SET ROLE ' . ($role // 'loader') . "; SELECT * FROM dpipe_replay($arguments)");
+    return $rc == 0 ? $out : $err;
+}
+
+is(replay(q{'t'}), '0|103', 'nothing was mended: all fail again');
+is($node->sql('SELECT count(*), count(replayed_at), max(id) < 104 FROM dpipe.dead_letter'),
+    '103|0|t', 'and there are no more letters than before');
+like(replay(q{'t'}, 'other'), qr/must be owner of source "t"/, 'another role may not');
+like(replay(q{'none'}), qr/source "none" does not exist/, 'unknown source');
+
+$node->sql('ALTER TABLE raw.t DROP CONSTRAINT t_n_check');
+my $two = $node->sql(q{SELECT array_agg(id) FROM (SELECT id FROM dpipe.dead_letter ORDER BY id LIMIT 2) x});
+is(replay(qq{'t', '$two'}), '2|0', 'two by their ids');
+is(replay(qq{'t', '$two'}), '0|0', 'not twice');
+is($node->sql(q{BEGIN; SELECT * FROM dpipe_replay('t'); ROLLBACK;
+    SELECT count(*) FROM raw.t}), "98|3\n202", 'a rollback takes it back');
+is(replay(q{'t'}), '98|3', 'all the others');
+is($node->sql('SELECT count(*), count(DISTINCT _offset), count(DISTINCT n) FROM raw.t'),
+    '300|300|300', 'each has exactly one row');
+is($node->sql(q{SELECT count(*) FROM raw.t WHERE _key = 'key' || n AND _timestamp IS NOT NULL
+      AND _partition = 0}), 300, 'with its provenance');
+is($node->sql(q{SELECT count(*), count(replayed_at), string_agg(convert_from(payload, 'UTF8'), ' ' ORDER BY id)
+      FILTER (WHERE replayed_at IS NULL) FROM dpipe.dead_letter}),
+    '103|100|broken 1 broken 2 broken 3', 'letters stay, with the time of the replay');
+is($node->sql(q{SELECT bool_and(l.load_id IS NOT NULL) FROM raw.t r
+      LEFT JOIN dpipe.load l ON l.load_id = r._load_id}),
+    't', 'a replay is in the ledger');
+
+is_deeply([ $node->crash_lines ], [], 'nothing crashed');
+$node->stop;
+done_testing();
