@@ -34,14 +34,14 @@ static bool
 is_tables_own(Form_pg_attribute att, bool tracked)
 {
 	return att->attgenerated != '\0' || att->attidentity != '\0' ||
-		   (tracked && strcmp(NameStr(att->attname), "_load_id") == 0);
+		(tracked && strcmp(NameStr(att->attname), "_load_id") == 0);
 }
 
 void
 columns_compare(TupleDesc query, Oid relid, ColumnChanges *changes)
 {
-	TupleDesc table = model_relation_columns(relid);
-	bool tracked = dpipe_is_tracked(relid);
+	TupleDesc	table = model_relation_columns(relid);
+	bool		tracked = dpipe_is_tracked(relid);
 
 	memset(changes, 0, sizeof(*changes));
 	for (int i = 0; i < query->natts; i++)
@@ -72,10 +72,10 @@ char *
 columns_list(List *names, const char *prefix)
 {
 	StringInfoData buf;
-	ListCell *lc;
+	ListCell   *lc;
 
 	initStringInfo(&buf);
-	foreach (lc, names)
+	foreach(lc, names)
 	{
 		if (buf.len > 0)
 			appendStringInfoString(&buf, ", ");
@@ -95,9 +95,9 @@ type_of(Form_pg_attribute att)
 static void
 add_columns(const ModelTarget *target, List *added)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, added)
+	foreach(lc, added)
 	{
 		Form_pg_attribute att = lfirst(lc);
 
@@ -109,24 +109,24 @@ add_columns(const ModelTarget *target, List *added)
 static void
 drop_columns(const ModelTarget *target, List *removed)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, removed)
+	foreach(lc, removed)
 		model_run_utility(
-			psprintf("ALTER TABLE %s DROP COLUMN %s", target->name, quote_identifier(lfirst(lc))));
+						  psprintf("ALTER TABLE %s DROP COLUMN %s", target->name, quote_identifier(lfirst(lc))));
 }
 
 /* With rows, they are cast; without, any two types will do. */
 static void
 retype_columns(const ModelTarget *target, List *retyped, bool with_rows)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, retyped)
+	foreach(lc, retyped)
 	{
 		Form_pg_attribute att = lfirst(lc);
 		const char *name = quote_identifier(NameStr(att->attname));
-		char *type = type_of(att);
+		char	   *type = type_of(att);
 
 		model_run_utility(psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
 								   target->name, name, type, with_rows ? name : "NULL", type));
@@ -146,10 +146,10 @@ static char *
 python_list(List *names)
 {
 	StringInfoData buf;
-	ListCell *lc;
+	ListCell   *lc;
 
 	initStringInfo(&buf);
-	foreach (lc, names)
+	foreach(lc, names)
 		appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? ", " : "", (char *) lfirst(lc));
 	return psprintf("[%s]", buf.data);
 }
@@ -157,10 +157,10 @@ python_list(List *names)
 static List *
 names_of(List *atts)
 {
-	List *names = NIL;
-	ListCell *lc;
+	List	   *names = NIL;
+	ListCell   *lc;
 
-	foreach (lc, atts)
+	foreach(lc, atts)
 		names = lappend(names, NameStr(((Form_pg_attribute) lfirst(lc))->attname));
 	return names;
 }
@@ -169,26 +169,26 @@ static void
 pg_attribute_noreturn() raise_out_of_sync(const ColumnChanges *changes)
 {
 	ereport(
-		ERROR,
-		(errcode(ERRCODE_DATATYPE_MISMATCH),
-		 errmsg(
-			 "The source and target schemas on this incremental model are out of sync!\n"
-			 "They can be reconciled in several ways:\n"
-			 "  - set the `on_schema_change` config to either append_new_columns or sync_all_columns, depending on your situation.\n"
-			 "  - Re-run the incremental model with `full_refresh: True` to update the target schema.\n"
-			 "  - update the schema manually and re-run the process.\n\n"
-			 "Additional troubleshooting context:\n"
-			 "   Source columns not in target: %s\n"
-			 "   Target columns not in source: %s\n"
-			 "   New column types: %s",
-			 python_list(names_of(changes->added)), python_list(changes->removed),
-			 python_list(names_of(changes->retyped)))));
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg(
+					"The source and target schemas on this incremental model are out of sync!\n"
+					"They can be reconciled in several ways:\n"
+					"  - set the `on_schema_change` config to either append_new_columns or sync_all_columns, depending on your situation.\n"
+					"  - Re-run the incremental model with `full_refresh: True` to update the target schema.\n"
+					"  - update the schema manually and re-run the process.\n\n"
+					"Additional troubleshooting context:\n"
+					"   Source columns not in target: %s\n"
+					"   Target columns not in source: %s\n"
+					"   New column types: %s",
+					python_list(names_of(changes->added)), python_list(changes->removed),
+					python_list(names_of(changes->retyped)))));
 }
 
 void
 columns_on_schema_change(DpipeBuild *build, const ModelTarget *target, const ColumnChanges *changes)
 {
-	char *policy =
+	char	   *policy =
 		dpipe_json_string(build->rendering.node->config, "config", "on_schema_change", "ignore");
 
 	if (strcmp(policy, "fail") == 0)
@@ -206,8 +206,8 @@ columns_on_schema_change(DpipeBuild *build, const ModelTarget *target, const Col
 	}
 	else if (strcmp(policy, "ignore") != 0)
 		ereport(
-			WARNING,
-			(errmsg(
-				"Invalid value for on_schema_change (%s) specified. Setting default value of ignore.",
-				policy)));
+				WARNING,
+				(errmsg(
+						"Invalid value for on_schema_change (%s) specified. Setting default value of ignore.",
+						policy)));
 }

@@ -35,26 +35,26 @@ dpipe_model_check_owner(const DpipeNode *node)
 {
 	if (!OidIsValid(node->owner))
 		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg(
-				 "model \"%s\" came with a copy of another database, or its owner was renamed or dropped",
-				 node->name),
-			 errdetail("Its owner was role \"%s\".", node->owner_name),
-			 errhint("Run SELECT dpipe_adopt(), or define the model again.")));
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg(
+						"model \"%s\" came with a copy of another database, or its owner was renamed or dropped",
+						node->name),
+				 errdetail("Its owner was role \"%s\".", node->owner_name),
+				 errhint("Run SELECT dpipe_adopt(), or define the model again.")));
 	if (!dpipe_may_act_as(node->owner))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of model %s", node->name)));
 }
 
 static DpipeStatement lock_definitions = {
-	"SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}};
+"SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}};
 
 static DpipeStatement select_owner = {"SELECT m.owner, r.oid FROM dpipe.model m"
-									  "  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = m.owner"
-									  " WHERE m.name = $1",
-									  1,
-									  {TEXTOID}};
+	"  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = m.owner"
+	" WHERE m.name = $1",
+	1,
+{TEXTOID}};
 
 /*
  * The role that owns the model, after a check that the current user may act
@@ -65,11 +65,11 @@ static Oid
 lock_model(const char *name)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi spi;
-	Datum args[1] = {CStringGetTextDatum(name)};
-	bool isnull = true;
-	Datum oid = (Datum) 0;
-	char *owner_name = NULL;
+	DpipeSpi	spi;
+	Datum		args[1] = {CStringGetTextDatum(name)};
+	bool		isnull = true;
+	Datum		oid = (Datum) 0;
+	char	   *owner_name = NULL;
 
 	dpipe_spi_begin(&spi);
 	(void) dpipe_spi_run(&lock_definitions, NULL, NULL, false, 0);
@@ -118,16 +118,18 @@ check_name(const char *name)
 static char *
 path_to_store(void)
 {
-	List *names;
-	ListCell *lc;
+	List	   *names;
+	ListCell   *lc;
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	if (!SplitIdentifierString(pstrdup(namespace_search_path), ',', &names))
 		elog(ERROR, "invalid search_path \"%s\"", namespace_search_path);
-	foreach (lc, names)
+	foreach(lc, names)
+	{
 		if (strcmp(lfirst(lc), "pg_temp") != 0)
 			appendStringInfo(&buf, "%s, ", quote_identifier(lfirst(lc)));
+	}
 	appendStringInfoString(&buf, "pg_temp");
 	return buf.data;
 }
@@ -135,8 +137,8 @@ path_to_store(void)
 char *
 dpipe_model_schema(void)
 {
-	List *path = fetch_search_path(false);
-	char *name = NULL;
+	List	   *path = fetch_search_path(false);
+	char	   *name = NULL;
 
 	if (path != NIL && !isAnyTempNamespace(linitial_oid(path)))
 		name = get_namespace_name(linitial_oid(path));
@@ -150,20 +152,20 @@ dpipe_model_schema(void)
 }
 
 static DpipeStatement select_loader = {"SELECT s.name FROM dpipe.source s"
-									   " WHERE s.target_schema = $1 AND s.target_table = $2",
-									   2,
-									   {TEXTOID, TEXTOID}};
+	" WHERE s.target_schema = $1 AND s.target_table = $2",
+	2,
+{TEXTOID, TEXTOID}};
 
 static void
 check_relation_is_free(const DpipeNode *node)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi spi;
-	Datum args[2] = {
+	DpipeSpi	spi;
+	Datum		args[2] = {
 		CStringGetTextDatum(node->schema),
 		CStringGetTextDatum(node->alias),
 	};
-	char *source = NULL;
+	char	   *source = NULL;
 
 	dpipe_spi_begin(&spi);
 	if (dpipe_spi_run(&select_loader, args, NULL, false, 1) > 0)
@@ -179,11 +181,11 @@ check_relation_is_free(const DpipeNode *node)
 static Datum
 text_array(List *strings)
 {
-	Datum *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell *lc;
-	int n = 0;
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
+	ListCell   *lc;
+	int			n = 0;
 
-	foreach (lc, strings)
+	foreach(lc, strings)
 		elems[n++] = CStringGetTextDatum(lfirst(lc));
 	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
@@ -202,13 +204,13 @@ static DpipeStatement upsert_model = {
 	"       version = m.version + 1, changed_at = pg_catalog.now()",
 	10,
 	{TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID,
-	 TEXTARRAYOID}};
+TEXTARRAYOID}};
 
 static void
 store_model(const DpipeNode *node)
 {
-	DpipeSpi spi;
-	Datum args[10] = {
+	DpipeSpi	spi;
+	Datum		args[10] = {
 		CStringGetTextDatum(node->name),
 		CStringGetTextDatum(node->owner_name),
 		ObjectIdGetDatum(node->owner),
@@ -240,7 +242,7 @@ model_error_context(void *arg)
 Datum
 dpipe_create_model(PG_FUNCTION_ARGS)
 {
-	DpipeNode *node = palloc0(sizeof(DpipeNode));
+	DpipeNode  *node = palloc0(sizeof(DpipeNode));
 	DpipeParsed parsed;
 	ErrorContextCallback callback;
 
@@ -285,9 +287,9 @@ static DpipeStatement delete_model = {"DELETE FROM dpipe.model WHERE name = $1",
 Datum
 dpipe_drop_model(PG_FUNCTION_ARGS)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	DpipeSpi spi;
-	Datum args[1] = {CStringGetTextDatum(name)};
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	DpipeSpi	spi;
+	Datum		args[1] = {CStringGetTextDatum(name)};
 
 	if (!OidIsValid(lock_model(name)))
 		ereport(ERROR,

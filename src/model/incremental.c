@@ -47,11 +47,11 @@ typedef struct Increment
 	DpipeBuild *build;
 	const ModelTarget *target;
 	const char *query;
-	TupleDesc columns; /* of the query */
-	TupleDesc table;   /* of the target */
-	List *common;      /* names that are written */
-	List *key;         /* names, as both have them */
-	char *predicates;  /* "" or " AND (…)" */
+	TupleDesc	columns;		/* of the query */
+	TupleDesc	table;			/* of the target */
+	List	   *common;			/* names that are written */
+	List	   *key;			/* names, as both have them */
+	char	   *predicates;		/* "" or " AND (…)" */
 } Increment;
 
 /* ---------- the key ---------- */
@@ -63,8 +63,8 @@ typedef struct Increment
 static char *
 key_column(const DpipeNode *node, TupleDesc desc, const char *key)
 {
-	List *parts;
-	char *folded = NULL;
+	List	   *parts;
+	char	   *folded = NULL;
 
 	if (SplitIdentifierString(pstrdup(key), '.', &parts) && list_length(parts) == 1)
 		folded = linitial(parts);
@@ -89,10 +89,10 @@ key_column(const DpipeNode *node, TupleDesc desc, const char *key)
 static List *
 key_columns(const DpipeNode *node, TupleDesc desc)
 {
-	List *key = NIL;
-	ListCell *lc;
+	List	   *key = NIL;
+	ListCell   *lc;
 
-	foreach (lc, dpipe_config_list(node, "unique_key"))
+	foreach(lc, dpipe_config_list(node, "unique_key"))
 		key = lappend(key, key_column(node, desc, lfirst(lc)));
 	return key;
 }
@@ -108,7 +108,7 @@ index_serves(Relation index, const AttrNumber *attnums, int n)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		bool found = false;
+		bool		found = false;
 
 		for (int j = 0; j < n; j++)
 			found |= form->indkey.values[j] == attnums[i];
@@ -121,19 +121,19 @@ index_serves(Relation index, const AttrNumber *attnums, int n)
 static bool
 has_key_index(Oid relid, List *key)
 {
-	Relation rel = table_open(relid, AccessShareLock);
-	int n = list_length(key);
+	Relation	rel = table_open(relid, AccessShareLock);
+	int			n = list_length(key);
 	AttrNumber *attnums = palloc(sizeof(AttrNumber) * n);
-	List *indexes = RelationGetIndexList(rel);
-	ListCell *lc;
-	bool found = false;
-	int i = 0;
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	bool		found = false;
+	int			i = 0;
 
-	foreach (lc, key)
+	foreach(lc, key)
 		attnums[i++] = get_attnum(relid, lfirst(lc));
-	foreach (lc, indexes)
+	foreach(lc, indexes)
 	{
-		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		found |= index_serves(index, attnums, n);
 		index_close(index, NoLock);
@@ -145,7 +145,7 @@ has_key_index(Oid relid, List *key)
 static const char *
 strategy_of(const DpipeNode *node)
 {
-	char *strategy = dpipe_json_string(node->config, "config", "incremental_strategy", "default");
+	char	   *strategy = dpipe_json_string(node->config, "config", "incremental_strategy", "default");
 
 	if (strcmp(strategy, "default") != 0)
 		return strategy;
@@ -157,7 +157,7 @@ void
 model_index_unique_key(DpipeBuild *build, Oid relid, const char *name)
 {
 	const DpipeNode *node = build->rendering.node;
-	List *key;
+	List	   *key;
 
 	if (strcmp(strategy_of(node), "append") == 0)
 		return;
@@ -172,10 +172,10 @@ model_index_unique_key(DpipeBuild *build, Oid relid, const char *name)
 static void
 append_key_join(StringInfo sql, const Increment *inc)
 {
-	ListCell *lc;
+	ListCell   *lc;
 	const char *sep = "";
 
-	foreach (lc, inc->key)
+	foreach(lc, inc->key)
 	{
 		const char *column = quote_identifier(lfirst(lc));
 
@@ -226,12 +226,12 @@ static void
 check_key_is_unique(const Increment *inc)
 {
 	StringInfoData sql;
-	ListCell *lc;
+	ListCell   *lc;
 	const char *key = columns_list(inc->key, NULL);
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT pg_catalog.concat_ws(', '");
-	foreach (lc, inc->key)
+	foreach(lc, inc->key)
 		appendStringInfo(&sql, ", %s::pg_catalog.text", quote_identifier(lfirst(lc)));
 	appendStringInfo(&sql,
 					 ") FROM " NEW_ROWS " WHERE (%s) IS NOT NULL"
@@ -251,11 +251,13 @@ check_key_is_unique(const Increment *inc)
 static bool
 name_in(List *names, const char *name)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, names)
+	foreach(lc, names)
+	{
 		if (strcmp(lfirst(lc), name) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -264,18 +266,18 @@ static List *
 update_columns(const Increment *inc)
 {
 	const DpipeNode *node = inc->build->rendering.node;
-	List *only = NIL;
-	List *but = NIL;
-	List *result = NIL;
-	ListCell *lc;
+	List	   *only = NIL;
+	List	   *but = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
 
-	foreach (lc, dpipe_config_list(node, "merge_update_columns"))
+	foreach(lc, dpipe_config_list(node, "merge_update_columns"))
 		only = lappend(only, key_column(node, inc->columns, lfirst(lc)));
-	foreach (lc, dpipe_config_list(node, "merge_exclude_columns"))
+	foreach(lc, dpipe_config_list(node, "merge_exclude_columns"))
 		but = lappend(but, key_column(node, inc->columns, lfirst(lc)));
-	foreach (lc, inc->common)
+	foreach(lc, inc->common)
 	{
-		char *name = lfirst(lc);
+		char	   *name = lfirst(lc);
 
 		if ((only == NIL || name_in(only, name)) && !name_in(but, name) && !name_in(inc->key, name))
 			result = lappend(result, name);
@@ -304,16 +306,16 @@ type_in(TupleDesc desc, const char *name)
 static void
 append_is_changed(StringInfo sql, const Increment *inc, List *names)
 {
-	ListCell *lc;
+	ListCell   *lc;
 	const char *sep = "";
 
 	/* With a cast, as two bare ROWs are compared column by column. */
 	appendStringInfo(sql, "ROW(%s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(",
 					 columns_list(names, DEST));
-	foreach (lc, names)
+	foreach(lc, names)
 	{
-		char *name = lfirst(lc);
-		Oid type = type_in(inc->table, name);
+		char	   *name = lfirst(lc);
+		Oid			type = type_in(inc->table, name);
 
 		appendStringInfo(sql, "%s" SOURCE ".%s", sep, quote_identifier(name));
 		if (type != type_in(inc->columns, name))
@@ -326,9 +328,9 @@ append_is_changed(StringInfo sql, const Increment *inc, List *names)
 static void
 run_merge(const Increment *inc)
 {
-	List *updates = update_columns(inc);
+	List	   *updates = update_columns(inc);
 	StringInfoData sql;
-	ListCell *lc;
+	ListCell   *lc;
 	const char *sep = "";
 
 	initStringInfo(&sql);
@@ -348,7 +350,7 @@ run_merge(const Increment *inc)
 		appendStringInfoString(&sql, " WHEN MATCHED AND ");
 		append_is_changed(&sql, inc, updates);
 		appendStringInfoString(&sql, " THEN UPDATE SET ");
-		foreach (lc, updates)
+		foreach(lc, updates)
 		{
 			const char *name = quote_identifier(lfirst(lc));
 
@@ -373,8 +375,8 @@ run_query(const Increment *inc)
 	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
 	SPIExecuteOptions options;
-	SPIPlanPtr plan;
-	int rc;
+	SPIPlanPtr	plan;
+	int			rc;
 
 	SetTuplestoreDestReceiverParams(dest, store, CurrentMemoryContext, true, NULL, NULL);
 	plan = SPI_prepare_cursor(inc->query, 0, NULL, CURSOR_OPT_PARALLEL_OK);
@@ -394,7 +396,7 @@ static void
 register_batch(const Increment *inc, Tuplestorestate *store)
 {
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
-	int rc;
+	int			rc;
 
 	enr->md.name = NEW_ROWS;
 	enr->md.reliddesc = InvalidOid;
@@ -416,8 +418,8 @@ register_batch(const Increment *inc, Tuplestorestate *store)
 static void
 renew_statistics(const Increment *inc)
 {
-	Relation rel = table_open(inc->target->relid, AccessShareLock);
-	bool stale = false;
+	Relation	rel = table_open(inc->target->relid, AccessShareLock);
+	bool		stale = false;
 
 	if (rel->rd_rel->relkind == RELKIND_RELATION)
 	{
@@ -433,14 +435,14 @@ renew_statistics(const Increment *inc)
 static char *
 predicates_of(const DpipeNode *node)
 {
-	List *list = dpipe_config_list(node, "incremental_predicates");
+	List	   *list = dpipe_config_list(node, "incremental_predicates");
 	StringInfoData buf;
-	ListCell *lc;
+	ListCell   *lc;
 
 	if (list == NIL)
 		list = dpipe_config_list(node, "predicates");
 	initStringInfo(&buf);
-	foreach (lc, list)
+	foreach(lc, list)
 		appendStringInfo(&buf, " AND (%s)", (char *) lfirst(lc));
 	return buf.data;
 }
@@ -452,7 +454,7 @@ model_build_incremental(DpipeBuild *build, const ModelTarget *target, const char
 	const DpipeNode *node = build->rendering.node;
 	const char *strategy = strategy_of(node);
 	ColumnChanges changes;
-	Increment inc = {build, target, query, columns};
+	Increment	inc = {build, target, query, columns};
 	Tuplestorestate *store;
 
 	columns_compare(columns, target->relid, &changes);

@@ -34,7 +34,7 @@
 void
 model_run_utility(const char *sql)
 {
-	int rc;
+	int			rc;
 
 	ereport(DEBUG1, (errmsg_internal("dpipe: %s", sql)));
 	rc = SPI_execute(sql, false, 0);
@@ -55,10 +55,10 @@ model_run_main(DpipeBuild *build, const char *code, const char *sql)
 static TupleDesc
 query_columns(const char *query)
 {
-	SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
-	List *sources;
+	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
+	List	   *sources;
 	CachedPlanSource *source;
-	TupleDesc columns;
+	TupleDesc	columns;
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -66,15 +66,15 @@ query_columns(const char *query)
 	source = list_length(sources) == 1 ? linitial(sources) : NULL;
 	if (source == NULL || source->resultDesc == NULL || source->commandTag != CMDTAG_SELECT)
 		ereport(
-			ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR), errmsg("the text of a model must be one query"),
-			 errdetail("It is %s.",
-					   sources == NIL ? "empty"
-					   : list_length(sources) > 1
+				ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR), errmsg("the text of a model must be one query"),
+				 errdetail("It is %s.",
+						   sources == NIL ? "empty"
+						   : list_length(sources) > 1
 						   ? "several statements"
 						   : psprintf("a statement of kind %s",
 									  GetCommandTagName(
-										  ((CachedPlanSource *) linitial(sources))->commandTag)))));
+														((CachedPlanSource *) linitial(sources))->commandTag)))));
 	columns = CreateTupleDescCopy(source->resultDesc);
 	SPI_freeplan(plan);
 	return columns;
@@ -83,8 +83,8 @@ query_columns(const char *query)
 TupleDesc
 model_relation_columns(Oid relid)
 {
-	Relation rel = table_open(relid, AccessShareLock);
-	TupleDesc desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	Relation	rel = table_open(relid, AccessShareLock);
+	TupleDesc	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 
 	table_close(rel, NoLock);
 	return desc;
@@ -93,12 +93,12 @@ model_relation_columns(Oid relid)
 /* ---------- the relation ---------- */
 
 static DpipeStatement lock_model = {"SELECT m.version, m.relation FROM dpipe.model m"
-									" WHERE m.name = $1 FOR NO KEY UPDATE",
-									1,
-									{TEXTOID}};
+	" WHERE m.name = $1 FOR NO KEY UPDATE",
+	1,
+{TEXTOID}};
 
 static DpipeStatement note_relation = {
-	"UPDATE dpipe.model SET relation = $2 WHERE name = $1", 2, {TEXTOID, TEXTOID}};
+"UPDATE dpipe.model SET relation = $2 WHERE name = $1", 2, {TEXTOID, TEXTOID}};
 
 /*
  * One run at a time builds a model. Returns the relation that it has made, or
@@ -108,14 +108,14 @@ static char *
 lock_definition(const DpipeNode *node)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi spi;
-	Datum args[1] = {CStringGetTextDatum(node->name)};
-	bool same;
-	char *relation = NULL;
+	DpipeSpi	spi;
+	Datum		args[1] = {CStringGetTextDatum(node->name)};
+	bool		same;
+	char	   *relation = NULL;
 
 	dpipe_spi_begin(&spi);
 	same = dpipe_spi_run(&lock_model, args, NULL, false, 1) > 0 &&
-		   dpipe_spi_int64(0, 1) == node->version;
+		dpipe_spi_int64(0, 1) == node->version;
 	if (same)
 		relation = dpipe_spi_text(0, 2, cxt);
 	dpipe_spi_end(&spi);
@@ -131,8 +131,8 @@ lock_definition(const DpipeNode *node)
 static void
 note_made_relation(const DpipeNode *node, const ModelTarget *target)
 {
-	DpipeSpi spi;
-	Datum args[2] = {
+	DpipeSpi	spi;
+	Datum		args[2] = {
 		CStringGetTextDatum(node->name),
 		CStringGetTextDatum(target->name),
 	};
@@ -145,28 +145,28 @@ note_made_relation(const DpipeNode *node, const ModelTarget *target)
 static void
 find_target(const DpipeNode *node, const char *made, ModelTarget *target)
 {
-	RangeVar *rv = makeRangeVar(node->schema, node->alias, -1);
+	RangeVar   *rv = makeRangeVar(node->schema, node->alias, -1);
 
 	target->name = quote_qualified_identifier(node->schema, node->alias);
 	target->relid = InvalidOid;
 	target->relkind = 0;
 	if (!OidIsValid(get_namespace_oid(node->schema, true)))
 		model_run_utility(
-			psprintf("CREATE SCHEMA IF NOT EXISTS %s", quote_identifier(node->schema)));
+						  psprintf("CREATE SCHEMA IF NOT EXISTS %s", quote_identifier(node->schema)));
 	else
 		target->relid = RangeVarGetRelid(rv, NoLock, true);
 	if (OidIsValid(target->relid))
 		target->relkind = get_rel_relkind(target->relid);
 	target->mine = (made != NULL && strcmp(made, target->name) == 0) ||
-				   dpipe_json_bool(node->config, "config", "adopt", false);
+		dpipe_json_bool(node->config, "config", "adopt", false);
 	if (OidIsValid(target->relid) && !target->mine)
 		ereport(
-			ERROR,
-			(errcode(ERRCODE_DUPLICATE_TABLE),
-			 errmsg("relation %s exists and was not made by model \"%s\"", target->name,
-					node->name),
-			 errhint(
-				 "Drop or rename it, give the model another schema or alias, or let the model take it over with the config {\"adopt\": true}.")));
+				ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation %s exists and was not made by model \"%s\"", target->name,
+						node->name),
+				 errhint(
+						 "Drop or rename it, give the model another schema or alias, or let the model take it over with the config {\"adopt\": true}.")));
 }
 
 static const char *
@@ -230,25 +230,25 @@ static DpipeStatement view_properties = {
 	" WHERE d.objoid = $1 AND d.objsubid = 0"
 	"   AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass",
 	2,
-	{OIDOID, TEXTOID}};
+{OIDOID, TEXTOID}};
 
 static List *
 properties_of(const ModelTarget *target)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi spi;
-	List *statements = NIL;
-	Datum args[2] = {
+	DpipeSpi	spi;
+	List	   *statements = NIL;
+	Datum		args[2] = {
 		ObjectIdGetDatum(target->relid),
 		CStringGetTextDatum(target->name),
 	};
-	uint64 n;
+	uint64		n;
 
 	dpipe_spi_begin(&spi);
 	n = dpipe_spi_run(&view_properties, args, NULL, true, 0);
 	for (uint64 row = 0; row < n; row++)
 	{
-		char *sql = dpipe_spi_text(row, 1, cxt);
+		char	   *sql = dpipe_spi_text(row, 1, cxt);
 		MemoryContext old = MemoryContextSwitchTo(cxt);
 
 		statements = lappend(statements, sql);
@@ -261,8 +261,8 @@ properties_of(const ModelTarget *target)
 static void
 build_view(DpipeBuild *build, ModelTarget *target, const char *query, TupleDesc columns)
 {
-	List *properties = NIL;
-	ListCell *lc;
+	List	   *properties = NIL;
+	ListCell   *lc;
 
 	if (target->relkind == RELKIND_VIEW &&
 		!can_replace_view(columns, model_relation_columns(target->relid)))
@@ -276,7 +276,7 @@ build_view(DpipeBuild *build, ModelTarget *target, const char *query, TupleDesc 
 	model_run_main(build, "CREATE VIEW",
 				   psprintf("CREATE OR REPLACE VIEW %s AS (\n%s\n)", target->name, query));
 	build->rows = -1;
-	foreach (lc, properties)
+	foreach(lc, properties)
 		model_run_utility(lfirst(lc));
 }
 
@@ -295,7 +295,7 @@ model_analyze(const ModelTarget *target)
 static void
 create_table(DpipeBuild *build, const ModelTarget *target, const char *query)
 {
-	bool unlogged = dpipe_json_bool(build->rendering.node->config, "config", "unlogged", false);
+	bool		unlogged = dpipe_json_bool(build->rendering.node->config, "config", "unlogged", false);
 
 	model_run_main(build, "SELECT",
 				   psprintf("CREATE %sTABLE %s AS (\n%s\n)", unlogged ? "UNLOGGED " : "",
@@ -334,21 +334,21 @@ model_build_table(DpipeBuild *build, const ModelTarget *target, const char *quer
 
 typedef struct ReadRelation
 {
-	char *name;
-	char *expression;
+	char	   *name;
+	char	   *expression;
 } ReadRelation;
 
 /* Once a rendering: the state must move once, however often it is asked. */
 static char *
 build_new_rows(DpipeRendering *r, const char *schema, const char *name)
 {
-	List **read = r->new_rows_arg;
-	char *relation = quote_qualified_identifier(schema, name);
+	List	  **read = r->new_rows_arg;
+	char	   *relation = quote_qualified_identifier(schema, name);
 	ReadRelation *entry;
 	MemoryContext old;
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, *read)
+	foreach(lc, *read)
 	{
 		entry = lfirst(lc);
 		if (strcmp(entry->name, relation) == 0)
@@ -369,11 +369,11 @@ build_as_owner(DpipeBuild *build, const char *made)
 {
 	DpipeRendering *r = &build->rendering;
 	const DpipeNode *node = r->node;
-	bool incremental;
+	bool		incremental;
 	ModelTarget target;
-	List *read = NIL;
-	char *query;
-	TupleDesc columns;
+	List	   *read = NIL;
+	char	   *query;
+	TupleDesc	columns;
 
 	find_target(node, made, &target);
 	incremental = dpipe_node_is_incremental(node, r->full_refresh);
@@ -390,7 +390,7 @@ build_as_owner(DpipeBuild *build, const char *made)
 		build_view(build, &target, query, columns);
 	else
 	{
-		bool keyed = strcmp(node->materialized, "incremental") == 0;
+		bool		keyed = strcmp(node->materialized, "incremental") == 0;
 
 		if (OidIsValid(target.relid) && target.relkind != RELKIND_RELATION &&
 			target.relkind != RELKIND_PARTITIONED_TABLE)
@@ -402,8 +402,8 @@ build_as_owner(DpipeBuild *build, const char *made)
 			model_build_table(build, &target, query, columns);
 			if (keyed)
 				model_index_unique_key(
-					build, get_relname_relid(node->alias, get_namespace_oid(node->schema, false)),
-					target.name);
+									   build, get_relname_relid(node->alias, get_namespace_oid(node->schema, false)),
+									   target.name);
 			model_analyze(&target);
 		}
 	}
@@ -416,7 +416,7 @@ dpipe_model_build(DpipeBuild *build)
 {
 	const DpipeNode *node = build->rendering.node;
 	DpipeIdentity id;
-	char *made;
+	char	   *made;
 
 	build->rows = -1;
 	build->phase = "Runtime";

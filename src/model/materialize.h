@@ -17,10 +17,10 @@
 /* The model's relation as it is now. */
 typedef struct ModelTarget
 {
-	char *name; /* quoted and qualified */
-	Oid relid;  /* InvalidOid: there is none */
-	char relkind;
-	bool mine; /* this model has made it */
+	char	   *name;			/* quoted and qualified */
+	Oid			relid;			/* InvalidOid: there is none */
+	char		relkind;
+	bool		mine;			/* this model has made it */
 } ModelTarget;
 
 /* materialize.c */
@@ -41,10 +41,10 @@ extern void model_index_unique_key(DpipeBuild *build, Oid relid, const char *nam
 /* columns.c: how a query's columns differ from its table's */
 typedef struct ColumnChanges
 {
-	List *common;  /* names that both have and can be written */
-	List *added;   /* Form_pg_attribute, of the query */
-	List *retyped; /* Form_pg_attribute, of the query */
-	List *removed; /* names */
+	List	   *common;			/* names that both have and can be written */
+	List	   *added;			/* Form_pg_attribute, of the query */
+	List	   *retyped;		/* Form_pg_attribute, of the query */
+	List	   *removed;		/* names */
 } ColumnChanges;
 
 extern void columns_compare(TupleDesc query, Oid relid, ColumnChanges *changes);
@@ -59,4 +59,4 @@ extern void columns_reshape(const ModelTarget *target, const ColumnChanges *chan
 extern void columns_on_schema_change(DpipeBuild *build, const ModelTarget *target,
 									 const ColumnChanges *changes);
 
-#endif /* DPIPE_MATERIALIZE_H */
+#endif							/* DPIPE_MATERIALIZE_H */

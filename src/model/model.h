@@ -12,14 +12,16 @@
 /* One model being built. */
 typedef struct DpipeBuild
 {
-	DpipeRendering rendering; /* graph, node and what the run was called with */
-	MemoryContext cxt;        /* for results: survives a failure */
+	DpipeRendering rendering;	/* graph, node and what the run was called
+								 * with */
+	MemoryContext cxt;			/* for results: survives a failure */
 
 	/* results */
-	const char *phase; /* what kind of error one now is, in dbt's words */
-	char *sql;         /* the last statement that made the contents */
-	char *code;        /* INSERT, MERGE, SELECT, CREATE VIEW */
-	int64 rows;        /* -1: no rows are counted */
+	const char *phase;			/* what kind of error one now is, in dbt's
+								 * words */
+	char	   *sql;			/* the last statement that made the contents */
+	char	   *code;			/* INSERT, MERGE, SELECT, CREATE VIEW */
+	int64		rows;			/* -1: no rows are counted */
 } DpipeBuild;
 
 /*
@@ -52,4 +54,4 @@ extern bool dpipe_is_tracked(Oid relid);
  */
 extern void dpipe_track_new_ids(void);
 
-#endif /* DPIPE_MODEL_H */
+#endif							/* DPIPE_MODEL_H */

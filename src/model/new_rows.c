@@ -54,11 +54,11 @@
 /* State of a consumer, as datums for the statements below. */
 typedef struct ConsumerState
 {
-	bool exists;
-	Datum consumed; /* int8multirange */
-	Datum gaps;     /* int8multirange */
-	Datum gap_xid;  /* xid8 */
-	bool gap_xid_null;
+	bool		exists;
+	Datum		consumed;		/* int8multirange */
+	Datum		gaps;			/* int8multirange */
+	Datum		gap_xid;		/* xid8 */
+	bool		gap_xid_null;
 } ConsumerState;
 
 /* ---------- what can be read ---------- */
@@ -68,14 +68,14 @@ static DpipeStatement select_loaded = {
 	" WHERE s.target_schema = $1 AND s.target_table = $2"
 	" UNION ALL (SELECT 1 FROM dpipe.ledger l WHERE l.target = $3 LIMIT 1)",
 	3,
-	{TEXTOID, TEXTOID, TEXTOID}};
+{TEXTOID, TEXTOID, TEXTOID}};
 
 static bool
 is_loaded(const char *schema, const char *name, const char *relation)
 {
-	DpipeSpi spi;
-	bool found;
-	Datum args[3] = {
+	DpipeSpi	spi;
+	bool		found;
+	Datum		args[3] = {
 		CStringGetTextDatum(schema),
 		CStringGetTextDatum(name),
 		CStringGetTextDatum(relation),
@@ -94,9 +94,9 @@ is_loaded(const char *schema, const char *name, const char *relation)
 static void
 check_relation(const char *schema, const char *name, const char *relation)
 {
-	RangeVar *rv = makeRangeVar(pstrdup(schema), pstrdup(name), -1);
-	Oid relid = RangeVarGetRelid(rv, NoLock, false);
-	AttrNumber attnum = get_attnum(relid, LOAD_ID);
+	RangeVar   *rv = makeRangeVar(pstrdup(schema), pstrdup(name), -1);
+	Oid			relid = RangeVarGetRelid(rv, NoLock, false);
+	AttrNumber	attnum = get_attnum(relid, LOAD_ID);
 
 	if (!dpipe_is_tracked(relid) && !is_loaded(schema, name, relation))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -120,23 +120,23 @@ static DpipeStatement make_state = {
 	"INSERT INTO dpipe.consumer (consumer, relation) VALUES ($1, $2)"
 	" ON CONFLICT DO NOTHING",
 	2,
-	{TEXTOID, TEXTOID}};
+{TEXTOID, TEXTOID}};
 
 static DpipeStatement lock_state = {"SELECT c.consumed, c.gaps, c.gap_xid FROM dpipe.consumer c"
-									" WHERE c.consumer = $1 AND c.relation = $2 FOR UPDATE",
-									2,
-									{TEXTOID, TEXTOID}};
+	" WHERE c.consumer = $1 AND c.relation = $2 FOR UPDATE",
+	2,
+{TEXTOID, TEXTOID}};
 
 static DpipeStatement read_state = {"SELECT c.consumed, c.gaps, c.gap_xid FROM dpipe.consumer c"
-									" WHERE c.consumer = $1 AND c.relation = $2",
-									2,
-									{TEXTOID, TEXTOID}};
+	" WHERE c.consumer = $1 AND c.relation = $2",
+	2,
+{TEXTOID, TEXTOID}};
 
 static Datum
 empty_multirange(void)
 {
 	static DpipeStatement empty = {"SELECT '{}'::pg_catalog.int8multirange", 0, {0}};
-	bool isnull;
+	bool		isnull;
 
 	(void) dpipe_spi_run(&empty, NULL, NULL, true, 1);
 	return dpipe_spi_datum(0, 1, &isnull);
@@ -146,7 +146,7 @@ empty_multirange(void)
 static void
 get_state(Datum *names, bool reset, bool advance, ConsumerState *state)
 {
-	bool isnull;
+	bool		isnull;
 
 	if (advance)
 		(void) dpipe_spi_run(&make_state, names, NULL, false, 0);
@@ -212,26 +212,26 @@ static DpipeStatement step = {
 	"             || '::pg_catalog.int8multirange') END"
 	" FROM found f",
 	3,
-	{INT8MULTIRANGEOID, INT8MULTIRANGEOID, XID8OID}};
+{INT8MULTIRANGEOID, INT8MULTIRANGEOID, XID8OID}};
 
 static DpipeStatement store_state = {
 	"UPDATE dpipe.consumer c SET consumed = $3, gaps = $4, gap_xid = $5"
 	" WHERE c.consumer = $1 AND c.relation = $2",
 	5,
-	{TEXTOID, TEXTOID, INT8MULTIRANGEOID, INT8MULTIRANGEOID, XID8OID}};
+{TEXTOID, TEXTOID, INT8MULTIRANGEOID, INT8MULTIRANGEOID, XID8OID}};
 
 /* Returns the predicate, in "cxt". */
 static char *
 advance_state(Datum *names, bool advance, const ConsumerState *state, MemoryContext cxt)
 {
-	Datum args[3] = {state->consumed, state->gaps, state->gap_xid};
-	bool nulls[3] = {false, false, state->gap_xid_null};
-	Datum update[5] = {names[0], names[1]};
-	bool update_nulls[5] = {false};
-	bool isnull;
-	bool note_anew;
-	bool no_holes;
-	char *predicate;
+	Datum		args[3] = {state->consumed, state->gaps, state->gap_xid};
+	bool		nulls[3] = {false, false, state->gap_xid_null};
+	Datum		update[5] = {names[0], names[1]};
+	bool		update_nulls[5] = {false};
+	bool		isnull;
+	bool		note_anew;
+	bool		no_holes;
+	char	   *predicate;
 
 	(void) dpipe_spi_run(&step, args, nulls, false, 1);
 	predicate = dpipe_spi_text(0, 5, cxt);
@@ -262,11 +262,11 @@ char *
 dpipe_new_rows(const char *consumer, const char *schema, const char *name, bool reset, bool advance)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	char *relation = quote_qualified_identifier(schema, name);
-	Datum names[2];
+	char	   *relation = quote_qualified_identifier(schema, name);
+	Datum		names[2];
 	ConsumerState state;
-	DpipeSpi spi;
-	char *predicate;
+	DpipeSpi	spi;
+	char	   *predicate;
 
 	check_relation(schema, name, relation);
 
@@ -287,13 +287,13 @@ dpipe_new_rows(const char *consumer, const char *schema, const char *name, bool 
 }
 
 static DpipeStatement delete_states = {
-	"DELETE FROM dpipe.consumer WHERE consumer = $1", 1, {TEXTOID}};
+"DELETE FROM dpipe.consumer WHERE consumer = $1", 1, {TEXTOID}};
 
 void
 dpipe_consumer_forget(const char *consumer)
 {
-	DpipeSpi spi;
-	Datum args[1] = {CStringGetTextDatum(consumer)};
+	DpipeSpi	spi;
+	Datum		args[1] = {CStringGetTextDatum(consumer)};
 
 	dpipe_spi_begin(&spi);
 	(void) dpipe_spi_run(&delete_states, args, NULL, false, 0);

@@ -45,9 +45,9 @@ PG_FUNCTION_INFO_V1(dpipe_track_stamp);
 
 typedef struct TrackedLoad
 {
-	Oid relid;
-	int64 load_id;
-	SubTransactionId subid; /* that drew it, or has released who did */
+	Oid			relid;
+	int64		load_id;
+	SubTransactionId subid;		/* that drew it, or has released who did */
 } TrackedLoad;
 
 /* In TopTransactionContext; tables that one transaction writes are few. */
@@ -59,25 +59,29 @@ static bool callbacks_registered = false;
 static void
 forget_loads_of(SubTransactionId subid)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, tracked_loads)
+	foreach(lc, tracked_loads)
+	{
 		if (((TrackedLoad *) lfirst(lc))->subid == subid)
 			tracked_loads = foreach_delete_current(tracked_loads, lc);
+	}
 }
 
 static void
 track_subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent,
 					   void *arg)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		forget_loads_of(subid);
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		foreach (lc, tracked_loads)
+		foreach(lc, tracked_loads)
+		{
 			if (((TrackedLoad *) lfirst(lc))->subid == subid)
 				((TrackedLoad *) lfirst(lc))->subid = parent;
+		}
 }
 
 static void
@@ -90,7 +94,7 @@ track_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			tracked_loads = NIL; /* its memory goes with the transaction */
+			tracked_loads = NIL;	/* its memory goes with the transaction */
 			break;
 		default:
 			break;
@@ -107,7 +111,7 @@ static void
 record_load(Relation rel, int64 load_id)
 {
 	DpipeSource source;
-	DpipeLoad load;
+	DpipeLoad	load;
 	DpipePosition nowhere;
 
 	memset(&source, 0, sizeof(source));
@@ -126,12 +130,12 @@ record_load(Relation rel, int64 load_id)
 static int64
 load_id_for(Relation rel)
 {
-	ListCell *lc;
+	ListCell   *lc;
 	TrackedLoad *entry;
 	MemoryContext old;
-	int64 load_id;
+	int64		load_id;
 
-	foreach (lc, tracked_loads)
+	foreach(lc, tracked_loads)
 	{
 		entry = lfirst(lc);
 		if (entry->relid == RelationGetRelid(rel))
@@ -163,23 +167,23 @@ Datum
 dpipe_track_stamp(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	Relation rel;
-	HeapTuple tuple;
-	int attnum;
-	Datum value;
-	bool isnull = false;
+	Relation	rel;
+	HeapTuple	tuple;
+	int			attnum;
+	Datum		value;
+	bool		isnull = false;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
 		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) || TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 		ereport(
-			ERROR,
-			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg(
-				 "dpipe_track_stamp() is the function of the trigger that dpipe_track() makes")));
+				ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg(
+						"dpipe_track_stamp() is the function of the trigger that dpipe_track() makes")));
 
 	rel = trigdata->tg_relation;
 	tuple = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
-														: trigdata->tg_trigtuple;
+		: trigdata->tg_trigtuple;
 	attnum = SPI_fnumber(RelationGetDescr(rel), LOAD_ID);
 	if (attnum <= 0 || TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid != INT8OID)
 		ereport(ERROR,
@@ -189,7 +193,7 @@ dpipe_track_stamp(PG_FUNCTION_ARGS)
 				 errhint("Run dpipe_track() again, or drop the trigger %s.", TRIGGER_NAME)));
 	value = Int64GetDatum(load_id_for(rel));
 	return PointerGetDatum(
-		heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1, &attnum, &value, &isnull));
+						   heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1, &attnum, &value, &isnull));
 }
 
 /* ---------- dpipe_track ---------- */
@@ -197,13 +201,13 @@ dpipe_track_stamp(PG_FUNCTION_ARGS)
 bool
 dpipe_is_tracked(Oid relid)
 {
-	Relation rel = table_open(relid, AccessShareLock);
-	bool tracked = false;
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		tracked = false;
 
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
-		Trigger *trigger = &rel->trigdesc->triggers[i];
-		FmgrInfo flinfo;
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		FmgrInfo	flinfo;
 
 		if (trigger->tgenabled == TRIGGER_DISABLED)
 			continue;
@@ -220,7 +224,7 @@ dpipe_is_tracked(Oid relid)
 static char *
 stamp_function(Oid sibling)
 {
-	char *schema = get_namespace_name(get_func_namespace(sibling));
+	char	   *schema = get_namespace_name(get_func_namespace(sibling));
 
 	return quote_qualified_identifier(schema, "dpipe_track_stamp");
 }
@@ -244,7 +248,7 @@ check_trackable(Relation rel)
 static void
 run(const char *sql)
 {
-	int rc = SPI_execute(sql, false, 0);
+	int			rc = SPI_execute(sql, false, 0);
 
 	if (rc != SPI_OK_UTILITY)
 		elog(ERROR, "SPI_execute failed: %s: %s", SPI_result_code_string(rc), sql);
@@ -254,14 +258,14 @@ run(const char *sql)
 static bool
 has_index(Oid relid, AttrNumber attnum)
 {
-	Relation rel = table_open(relid, AccessShareLock);
-	List *indexes = RelationGetIndexList(rel);
-	ListCell *lc;
-	bool found = false;
+	Relation	rel = table_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	bool		found = false;
 
-	foreach (lc, indexes)
+	foreach(lc, indexes)
 	{
-		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		found |= index->rd_index->indkey.values[0] == attnum && index->rd_index->indisvalid;
 		index_close(index, AccessShareLock);
@@ -279,10 +283,10 @@ has_index(Oid relid, AttrNumber attnum)
 Datum
 dpipe_track(PG_FUNCTION_ARGS)
 {
-	Oid relid = PG_GETARG_OID(0);
-	Relation rel = table_open(relid, ShareRowExclusiveLock);
-	char *name;
-	AttrNumber attnum;
+	Oid			relid = PG_GETARG_OID(0);
+	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	char	   *name;
+	AttrNumber	attnum;
 
 	check_trackable(rel);
 	name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),

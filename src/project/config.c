@@ -17,11 +17,11 @@
 
 static const char *const unsupported_keys[] = {
 	"batch_size", "begin",
-	"contract",   "event_time",
-	"grants",     "indexes",
-	"lookback",   "persist_docs",
-	"post-hook",  "post_hook",
-	"pre-hook",   "pre_hook",
+	"contract", "event_time",
+	"grants", "indexes",
+	"lookback", "persist_docs",
+	"post-hook", "post_hook",
+	"pre-hook", "pre_hook",
 	"sql_header", "snapshot_meta_column_names",
 };
 
@@ -31,7 +31,7 @@ static Jsonb *
 object_of(const char *key, JsonbValue *value)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue k;
+	JsonbValue	k;
 
 	k.type = jbvString;
 	k.val.string.val = (char *) key;
@@ -63,8 +63,8 @@ strings_of(const Jsonb *config, const char *key)
 	JsonbValue *v = dpipe_json_field(config, key);
 	JsonbIterator *it;
 	JsonbIteratorToken token;
-	JsonbValue e;
-	List *list = NIL;
+	JsonbValue	e;
+	List	   *list = NIL;
 
 	if (v == NULL || v->type == jbvNull)
 		return NIL;
@@ -92,18 +92,18 @@ static Jsonb *
 joined_tags(List *a, List *b)
 {
 	JsonbParseState *state = NULL;
-	List *seen = NIL;
-	ListCell *lc;
-	JsonbValue v;
+	List	   *seen = NIL;
+	ListCell   *lc;
+	JsonbValue	v;
 
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	foreach (lc, list_concat(list_copy(a), b))
+	foreach(lc, list_concat(list_copy(a), b))
 	{
-		char *tag = lfirst(lc);
-		ListCell *old;
-		bool known = false;
+		char	   *tag = lfirst(lc);
+		ListCell   *old;
+		bool		known = false;
 
-		foreach (old, seen)
+		foreach(old, seen)
 			known |= strcmp(lfirst(old), tag) == 0;
 		if (known)
 			continue;
@@ -119,10 +119,10 @@ joined_tags(List *a, List *b)
 static Jsonb *
 overlay(const Jsonb *given, const Jsonb *captured)
 {
-	Jsonb *result = concat(given, captured);
-	Jsonb *old_meta = dpipe_json_document(given, "meta");
-	Jsonb *new_meta = dpipe_json_document(captured, "meta");
-	JsonbValue v;
+	Jsonb	   *result = concat(given, captured);
+	Jsonb	   *old_meta = dpipe_json_document(given, "meta");
+	Jsonb	   *new_meta = dpipe_json_document(captured, "meta");
+	JsonbValue	v;
 
 	if (dpipe_json_field(result, "tags") != NULL)
 	{
@@ -154,12 +154,12 @@ check_materialized(const DpipeNode *node)
 						errmsg("materialization \"%s\" is not supported yet", node->materialized),
 						errhint("Use view, table or incremental.")));
 	ereport(
-		ERROR,
-		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		 errmsg(
-			 "No materialization '%s' was found for adapter postgres! (searched types 'default' and 'postgres')",
-			 node->materialized),
-		 errhint("Use view, table or incremental.")));
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg(
+					"No materialization '%s' was found for adapter postgres! (searched types 'default' and 'postgres')",
+					node->materialized),
+			 errhint("Use view, table or incremental.")));
 }
 
 static void
@@ -181,7 +181,7 @@ static void
 check_strategy(const DpipeNode *node)
 {
 	static const char *const known[] = {"append", "delete+insert", "merge"};
-	char *strategy = dpipe_json_string(node->config, "config", "incremental_strategy", NULL);
+	char	   *strategy = dpipe_json_string(node->config, "config", "incremental_strategy", NULL);
 
 	if (strategy == NULL || strcmp(strategy, "default") == 0)
 		return;
@@ -214,9 +214,9 @@ check_relation_name(const char *what, const char *name)
 static char *
 generate_schema_name(const DpipeNode *node)
 {
-	char *custom = dpipe_json_string(node->config, "config", "schema", NULL);
-	char *start;
-	char *end;
+	char	   *custom = dpipe_json_string(node->config, "config", "schema", NULL);
+	char	   *start;
+	char	   *end;
 
 	if (custom == NULL)
 		return node->base_schema;
@@ -250,10 +250,10 @@ dpipe_node_configure(DpipeNode *node, const Jsonb *captured)
 	if (strings_of(node->config, "merge_update_columns") != NIL &&
 		strings_of(node->config, "merge_exclude_columns") != NIL)
 		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg(
-				 "Model cannot specify merge_update_columns and merge_exclude_columns. Please update model to use only one config")));
+				ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg(
+						"Model cannot specify merge_update_columns and merge_exclude_columns. Please update model to use only one config")));
 }
 
 List *

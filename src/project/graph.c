@@ -22,15 +22,15 @@
 
 typedef struct GraphEntry
 {
-	const char *unique_id; /* hash key: the pointer, compared as string */
-	DpipeNode *node;
+	const char *unique_id;		/* hash key: the pointer, compared as string */
+	DpipeNode  *node;
 } GraphEntry;
 
 /* Marks of the walk that puts nodes in order. */
 enum
 {
 	MARK_NEW = 0,
-	MARK_OPEN, /* on the path from the root of the walk */
+	MARK_OPEN,					/* on the path from the root of the walk */
 	MARK_DONE,
 };
 
@@ -59,7 +59,7 @@ id_match(const void *a, const void *b, Size keysize)
 static HTAB *
 create_table_of_ids(void)
 {
-	HASHCTL ctl;
+	HASHCTL		ctl;
 
 	ctl.keysize = sizeof(char *);
 	ctl.entrysize = sizeof(GraphEntry);
@@ -82,7 +82,7 @@ static void
 add_node(DpipeGraph *graph, DpipeNode *node)
 {
 	const char *key = node->unique_id;
-	bool found;
+	bool		found;
 	GraphEntry *entry = hash_search(graph->by_id, &key, HASH_ENTER, &found);
 
 	Assert(!found);
@@ -99,17 +99,17 @@ static DpipeStatement select_models = {
 	"    ON r.oid = m.owner_oid AND r.rolname = m.owner"
 	" ORDER BY m.name COLLATE \"C\"",
 	0,
-	{0}};
+{0}};
 
 static List *
 text_list(uint64 row, int col, MemoryContext cxt)
 {
-	bool isnull;
-	Datum d = dpipe_spi_datum(row, col, &isnull);
+	bool		isnull;
+	Datum		d = dpipe_spi_datum(row, col, &isnull);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	Datum *elems;
-	int n;
-	List *list = NIL;
+	Datum	   *elems;
+	int			n;
+	List	   *list = NIL;
 
 	Assert(!isnull);
 	deconstruct_array(DatumGetArrayTypeP(d), TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
@@ -122,10 +122,10 @@ text_list(uint64 row, int col, MemoryContext cxt)
 static Jsonb *
 jsonb_copy(uint64 row, int col, MemoryContext cxt)
 {
-	bool isnull;
-	Datum d = dpipe_spi_datum(row, col, &isnull);
+	bool		isnull;
+	Datum		d = dpipe_spi_datum(row, col, &isnull);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	Jsonb *jb = DatumGetJsonbPCopy(d);
+	Jsonb	   *jb = DatumGetJsonbPCopy(d);
 
 	Assert(!isnull);
 	MemoryContextSwitchTo(old);
@@ -135,9 +135,9 @@ jsonb_copy(uint64 row, int col, MemoryContext cxt)
 static DpipeNode *
 read_model(uint64 row, MemoryContext cxt)
 {
-	DpipeNode *node = MemoryContextAllocZero(cxt, sizeof(DpipeNode));
-	bool isnull;
-	Datum owner;
+	DpipeNode  *node = MemoryContextAllocZero(cxt, sizeof(DpipeNode));
+	bool		isnull;
+	Datum		owner;
 
 	node->type = DPIPE_NODE_MODEL;
 	node->name = dpipe_spi_text(row, 1, cxt);
@@ -159,15 +159,15 @@ static List *
 read_models(void)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi spi;
-	List *models = NIL;
-	uint64 n;
+	DpipeSpi	spi;
+	List	   *models = NIL;
+	uint64		n;
 
 	dpipe_spi_begin(&spi);
 	n = dpipe_spi_run(&select_models, NULL, NULL, false, 0);
 	for (uint64 row = 0; row < n; row++)
 	{
-		DpipeNode *node = read_model(row, cxt);
+		DpipeNode  *node = read_model(row, cxt);
 		MemoryContext old = MemoryContextSwitchTo(cxt);
 
 		models = lappend(models, node);
@@ -196,7 +196,7 @@ settle_model(DpipeNode *node, const Jsonb *vars)
 	}
 	else
 	{
-		Jsonb *given = node->given;
+		Jsonb	   *given = node->given;
 
 		node->given = node->config;
 		dpipe_node_configure(node, NULL);
@@ -218,7 +218,7 @@ link_nodes(DpipeNode *parent, DpipeNode *child)
 static DpipeNode *
 find_or_add(DpipeGraph *graph, DpipeNodeType type, char *unique_id)
 {
-	DpipeNode *node = dpipe_graph_find(graph, unique_id);
+	DpipeNode  *node = dpipe_graph_find(graph, unique_id);
 
 	if (node == NULL)
 	{
@@ -233,9 +233,9 @@ find_or_add(DpipeGraph *graph, DpipeNodeType type, char *unique_id)
 static DpipeNode *
 source_node(DpipeGraph *graph, const char *qualified)
 {
-	char *copy = pstrdup(qualified);
-	List *parts;
-	DpipeNode *node;
+	char	   *copy = pstrdup(qualified);
+	List	   *parts;
+	DpipeNode  *node;
 
 	if (!SplitIdentifierString(copy, '.', &parts) || list_length(parts) != 2)
 		elog(ERROR, "source \"%s\" is not a qualified name", qualified);
@@ -250,7 +250,7 @@ source_node(DpipeGraph *graph, const char *qualified)
 static DpipeNode *
 ref_node(DpipeGraph *graph, char *unique_id)
 {
-	DpipeNode *node = find_or_add(graph, DPIPE_NODE_MISSING, unique_id);
+	DpipeNode  *node = find_or_add(graph, DPIPE_NODE_MISSING, unique_id);
 
 	if (node->type == DPIPE_NODE_MISSING)
 		node->name = strrchr(unique_id, '.') + 1;
@@ -260,11 +260,11 @@ ref_node(DpipeGraph *graph, char *unique_id)
 static void
 link_model(DpipeGraph *graph, DpipeNode *node)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, node->refs)
+	foreach(lc, node->refs)
 		link_nodes(ref_node(graph, lfirst(lc)), node);
-	foreach (lc, node->sources)
+	foreach(lc, node->sources)
 		link_nodes(source_node(graph, lfirst(lc)), node);
 }
 
@@ -274,13 +274,13 @@ static void
 pg_attribute_noreturn() raise_cycle(List *path, DpipeNode *again)
 {
 	StringInfoData buf;
-	bool inside = false;
-	ListCell *lc;
+	bool		inside = false;
+	ListCell   *lc;
 
 	initStringInfo(&buf);
-	foreach (lc, path)
+	foreach(lc, path)
 	{
-		DpipeNode *node = lfirst(lc);
+		DpipeNode  *node = lfirst(lc);
 
 		inside |= node == again;
 		if (inside)
@@ -288,10 +288,10 @@ pg_attribute_noreturn() raise_cycle(List *path, DpipeNode *again)
 	}
 	appendStringInfoString(&buf, again->name);
 	ereport(
-		ERROR,
-		(errcode(ERRCODE_INVALID_RECURSION), errmsg("Found a cycle: %s", buf.data),
-		 errhint(
-			 "A model cannot depend on itself. To read what it holds already, use {{ this }}.")));
+			ERROR,
+			(errcode(ERRCODE_INVALID_RECURSION), errmsg("Found a cycle: %s", buf.data),
+			 errhint(
+					 "A model cannot depend on itself. To read what it holds already, use {{ this }}.")));
 }
 
 /*
@@ -300,7 +300,7 @@ pg_attribute_noreturn() raise_cycle(List *path, DpipeNode *again)
 static void
 put_in_order(DpipeGraph *graph, DpipeNode *node, List *path)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
@@ -310,7 +310,7 @@ put_in_order(DpipeGraph *graph, DpipeNode *node, List *path)
 		raise_cycle(path, node);
 	node->mark = MARK_OPEN;
 	path = lappend(path, node);
-	foreach (lc, node->parents)
+	foreach(lc, node->parents)
 		put_in_order(graph, lfirst(lc), path);
 	path = list_delete_last(path);
 	node->mark = MARK_DONE;
@@ -320,15 +320,15 @@ put_in_order(DpipeGraph *graph, DpipeNode *node, List *path)
 static void
 check_relations(const DpipeGraph *graph)
 {
-	HTAB *by_relation = create_table_of_ids();
-	ListCell *lc;
+	HTAB	   *by_relation = create_table_of_ids();
+	ListCell   *lc;
 
-	foreach (lc, graph->nodes)
+	foreach(lc, graph->nodes)
 	{
-		DpipeNode *node = lfirst(lc);
+		DpipeNode  *node = lfirst(lc);
 		const char *key;
 		GraphEntry *entry;
-		bool found;
+		bool		found;
 
 		if (node->type != DPIPE_NODE_MODEL || !node->enabled)
 			continue;
@@ -348,14 +348,14 @@ DpipeGraph *
 dpipe_graph_load(const Jsonb *vars, DpipeNode *candidate)
 {
 	DpipeGraph *graph = palloc0(sizeof(DpipeGraph));
-	List *models = NIL;
-	ListCell *lc;
-	List *path = NIL;
+	List	   *models = NIL;
+	ListCell   *lc;
+	List	   *path = NIL;
 
 	graph->by_id = create_table_of_ids();
-	foreach (lc, read_models())
+	foreach(lc, read_models())
 	{
-		DpipeNode *node = lfirst(lc);
+		DpipeNode  *node = lfirst(lc);
 
 		if (candidate != NULL && strcmp(node->name, candidate->name) == 0)
 			continue;
@@ -365,11 +365,11 @@ dpipe_graph_load(const Jsonb *vars, DpipeNode *candidate)
 	if (candidate != NULL)
 		models = lappend(models, candidate);
 
-	foreach (lc, models)
+	foreach(lc, models)
 		add_node(graph, lfirst(lc));
-	foreach (lc, models)
+	foreach(lc, models)
 		link_model(graph, lfirst(lc));
-	foreach (lc, models)
+	foreach(lc, models)
 		put_in_order(graph, lfirst(lc), path);
 	check_relations(graph);
 	return graph;

@@ -21,52 +21,52 @@
 typedef enum DpipeNodeType
 {
 	DPIPE_NODE_MODEL,
-	DPIPE_NODE_SOURCE,  /* a relation that models read by source() */
-	DPIPE_NODE_MISSING, /* a name that was ref'ed and is not defined */
+	DPIPE_NODE_SOURCE,			/* a relation that models read by source() */
+	DPIPE_NODE_MISSING,			/* a name that was ref'ed and is not defined */
 } DpipeNodeType;
 
 typedef struct DpipeNode
 {
 	DpipeNodeType type;
-	char *unique_id; /* model.dpipe.x, source.dpipe.raw.t */
-	char *name;
-	char *schema; /* of its relation */
-	char *alias;  /* name of its relation */
+	char	   *unique_id;		/* model.dpipe.x, source.dpipe.raw.t */
+	char	   *name;
+	char	   *schema;			/* of its relation */
+	char	   *alias;			/* name of its relation */
 
 	/* models only */
-	char *owner_name;
-	Oid owner;         /* InvalidOid: gone, renamed or another role */
-	char *base_schema; /* current schema of whoever defined it */
-	char *search_path;
-	char *sql;
-	Jsonb *given;  /* the argument "config" */
-	Jsonb *config; /* overlaid by config() in the text */
-	char *materialized;
-	bool enabled;
-	List *tags; /* char * */
-	int64 version;
-	List *refs;    /* unique ids as char * */
-	List *sources; /* quoted, qualified names as char * */
+	char	   *owner_name;
+	Oid			owner;			/* InvalidOid: gone, renamed or another role */
+	char	   *base_schema;	/* current schema of whoever defined it */
+	char	   *search_path;
+	char	   *sql;
+	Jsonb	   *given;			/* the argument "config" */
+	Jsonb	   *config;			/* overlaid by config() in the text */
+	char	   *materialized;
+	bool		enabled;
+	List	   *tags;			/* char * */
+	int64		version;
+	List	   *refs;			/* unique ids as char * */
+	List	   *sources;		/* quoted, qualified names as char * */
 
 	/* edges, once the graph is linked */
-	List *parents; /* DpipeNode * */
-	List *children;
-	int mark;                /* scratch of a traversal */
-	struct DpipeNode *blame; /* in a run: the failed node it depends on */
+	List	   *parents;		/* DpipeNode * */
+	List	   *children;
+	int			mark;			/* scratch of a traversal */
+	struct DpipeNode *blame;	/* in a run: the failed node it depends on */
 } DpipeNode;
 
 typedef struct DpipeGraph
 {
-	List *nodes; /* DpipeNode *, each after all of its parents */
-	HTAB *by_id;
+	List	   *nodes;			/* DpipeNode *, each after all of its parents */
+	HTAB	   *by_id;
 } DpipeGraph;
 
 /* What a text says about itself, found by rendering it with execute = false. */
 typedef struct DpipeParsed
 {
-	Jsonb *config; /* keyword arguments of config() */
-	List *refs;
-	List *sources;
+	Jsonb	   *config;			/* keyword arguments of config() */
+	List	   *refs;
+	List	   *sources;
 } DpipeParsed;
 
 typedef struct DpipeRendering DpipeRendering;
@@ -75,7 +75,7 @@ typedef struct DpipeRendering DpipeRendering;
  * The relation expression of dpipe.new_rows(relation). Lets rendering know
  * nothing of consumers.
  */
-typedef char *(*DpipeNewRows)(DpipeRendering *rendering, const char *schema, const char *name);
+typedef char *(*DpipeNewRows) (DpipeRendering *rendering, const char *schema, const char *name);
 
 /* One rendering of one node. Fields that are not known are NULL. */
 struct DpipeRendering
@@ -83,17 +83,17 @@ struct DpipeRendering
 	const DpipeGraph *graph;
 	const DpipeNode *node;
 	const Jsonb *vars;
-	bool execute;
-	bool full_refresh;   /* as asked for; config("full_refresh") wins */
-	const char *command; /* flags.WHICH */
+	bool		execute;
+	bool		full_refresh;	/* as asked for; config("full_refresh") wins */
+	const char *command;		/* flags.WHICH */
 	const char *invocation_id;
 	TimestampTz started_at;
 	DpipeNewRows new_rows;
-	void *new_rows_arg;
+	void	   *new_rows_arg;
 
 	/* filled in */
-	DpipeParsed parsed; /* while parsing */
-	MemoryContext cxt;  /* that of the caller, where parsed lives */
+	DpipeParsed parsed;			/* while parsing */
+	MemoryContext cxt;			/* that of the caller, where parsed lives */
 };
 
 /* graph.c */
@@ -131,4 +131,4 @@ extern bool dpipe_node_is_incremental(const DpipeNode *node, bool full_refresh);
 /* "database"."schema"."name", as dbt prints a relation. */
 extern char *dpipe_relation_name(const char *schema, const char *name);
 
-#endif /* DPIPE_PROJECT_H */
+#endif							/* DPIPE_PROJECT_H */

@@ -100,8 +100,8 @@ relation_include(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static char
 relation_kind(const DpipeRelation *rel)
 {
-	RangeVar *rv = makeRangeVar(pstrdup(rel->schema), pstrdup(rel->name), -1);
-	Oid relid = RangeVarGetRelid(rv, NoLock, true);
+	RangeVar   *rv = makeRangeVar(pstrdup(rel->schema), pstrdup(rel->name), -1);
+	Oid			relid = RangeVarGetRelid(rv, NoLock, true);
 
 	return OidIsValid(relid) ? get_rel_relkind(relid) : 0;
 }
@@ -140,7 +140,7 @@ relation_attribute(JinjaEnv *env, void *object, const char *name)
 		return relation_type(env, rel);
 	if (strcmp(name, "is_table") == 0)
 	{
-		char kind = relation_kind(rel);
+		char		kind = relation_kind(rel);
 
 		return jinja_bool(env, kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE);
 	}
@@ -154,7 +154,7 @@ relation_attribute(JinjaEnv *env, void *object, const char *name)
 }
 
 static const JinjaObjectOps relation_ops = {"Relation", relation_attribute, relation_to_string,
-											NULL};
+NULL};
 
 static JinjaValue *
 new_relation(JinjaEnv *env, const DpipeRelation *rel)
@@ -185,8 +185,8 @@ static void
 moment_tm(const TimestampTz *at, struct tm *tm, int *micros)
 {
 	/* Seconds since 1970, rounded down whatever the sign. */
-	int64 us = *at + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-	time_t seconds = us / USECS_PER_SEC;
+	int64		us = *at + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	time_t		seconds = us / USECS_PER_SEC;
 
 	*micros = us % USECS_PER_SEC;
 	if (*micros < 0)
@@ -201,9 +201,9 @@ moment_tm(const TimestampTz *at, struct tm *tm, int *micros)
 static char *
 moment_iso(const TimestampTz *at, char separator)
 {
-	struct tm tm;
-	int micros;
-	char fraction[8] = "";
+	struct tm	tm;
+	int			micros;
+	char		fraction[8] = "";
 
 	moment_tm(at, &tm, &micros);
 	if (micros != 0)
@@ -230,9 +230,9 @@ moment_strftime(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	JinjaValue *v = jinja_arg(args, 0, "format");
 	StringInfoData buf;
-	struct tm tm;
-	int micros;
-	char piece[64];
+	struct tm	tm;
+	int			micros;
+	char		piece[64];
 
 	if (v == NULL || jinja_kind(v) != JINJA_STRING)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "strftime() takes a format");
@@ -254,7 +254,7 @@ moment_strftime(JinjaEnv *env, void *arg, const JinjaArgs *args)
 			appendStringInfoString(&buf, "UTC");
 		else if (strchr("aAbBdHIjmMpSUwWyY%", *p) != NULL)
 		{
-			char directive[3] = {'%', *p, '\0'};
+			char		directive[3] = {'%', *p, '\0'};
 
 			/* lc_time of a server process is "C" but where libc is asked. */
 			if (strftime(piece, sizeof(piece), directive, &tm) > 0)
@@ -270,8 +270,8 @@ moment_strftime(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 moment_attribute(JinjaEnv *env, void *object, const char *name)
 {
-	struct tm tm;
-	int micros;
+	struct tm	tm;
+	int			micros;
 
 	if (strcmp(name, "strftime") == 0)
 		return jinja_function(env, "strftime", moment_strftime, object);

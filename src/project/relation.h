@@ -15,9 +15,9 @@ typedef struct DpipeRelation
 {
 	const char *schema;
 	const char *name;
-	bool with_database; /* which parts it prints */
-	bool with_schema;
-	bool with_name;
+	bool		with_database;	/* which parts it prints */
+	bool		with_schema;
+	bool		with_name;
 } DpipeRelation;
 
 extern JinjaValue *dpipe_relation_value(JinjaEnv *env, const char *schema, const char *name);
@@ -28,4 +28,4 @@ extern const DpipeRelation *dpipe_relation_of(JinjaValue *value);
 /* run_started_at: a moment, in UTC as dbt has it. */
 extern JinjaValue *dpipe_moment_value(JinjaEnv *env, TimestampTz at);
 
-#endif /* DPIPE_PROJECT_RELATION_H */
+#endif							/* DPIPE_PROJECT_RELATION_H */

@@ -43,11 +43,13 @@ static void
 add_once(DpipeRendering *r, List **list, const char *s)
 {
 	MemoryContext old;
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, *list)
+	foreach(lc, *list)
+	{
 		if (strcmp(lfirst(lc), s) == 0)
 			return;
+	}
 	old = MemoryContextSwitchTo(r->cxt);
 	*list = lappend(*list, pstrdup(s));
 	MemoryContextSwitchTo(old);
@@ -69,11 +71,13 @@ pg_attribute_noreturn() raise_not_inferred(JinjaEnv *env, const DpipeNode *node,
 static bool
 has_ref(const DpipeNode *node, const char *id)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, node->refs)
+	foreach(lc, node->refs)
+	{
 		if (strcmp(lfirst(lc), id) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -84,8 +88,8 @@ context_ref(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	DpipeRendering *r = arg;
 	const char *package = DPIPE_PACKAGE;
 	const char *name;
-	char *id;
-	DpipeNode *target;
+	char	   *id;
+	DpipeNode  *target;
 
 	if (args->nargs < 1 || args->nargs > 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -109,7 +113,7 @@ context_ref(JinjaEnv *env, void *arg, const JinjaArgs *args)
 					"Model '%s' depends on a node named '%s'%s which %s", r->node->unique_id, name,
 					args->nargs == 2 ? psprintf(" in package or project '%s'", package) : "",
 					target != NULL && target->type == DPIPE_NODE_MODEL ? "is disabled"
-																	   : "was not found");
+					: "was not found");
 	if (!has_ref(r->node, id))
 		raise_not_inferred(env, r->node, name);
 	return dpipe_relation_value(env, target->schema, target->alias);
@@ -120,8 +124,8 @@ static JinjaValue *
 context_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	DpipeRendering *r = arg;
-	char *schema;
-	char *name;
+	char	   *schema;
+	char	   *name;
 
 	if (args->nargs != 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -139,7 +143,7 @@ static void
 capture_config(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args)
 {
 	JinjaValue *dict = jinja_dict(env);
-	Jsonb *captured;
+	Jsonb	   *captured;
 	MemoryContext old;
 
 	if (args->nargs > 1 || (args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT) ||
@@ -153,7 +157,7 @@ capture_config(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args)
 		r->parsed.config = DatumGetJsonbPCopy(JsonbPGetDatum(captured));
 	else
 		r->parsed.config = DatumGetJsonbP(DirectFunctionCall2(
-			jsonb_concat, JsonbPGetDatum(r->parsed.config), JsonbPGetDatum(captured)));
+															  jsonb_concat, JsonbPGetDatum(r->parsed.config), JsonbPGetDatum(captured)));
 	MemoryContextSwitchTo(old);
 }
 
@@ -195,7 +199,7 @@ static JinjaValue *
 config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	DpipeRendering *r = arg;
-	char *key = string_arg(env, args, 0, "name", "config.require");
+	char	   *key = string_arg(env, args, 0, "name", "config.require");
 	JinjaValue *v = config_lookup(env, r, key);
 
 	if (v == NULL && !r->execute)
@@ -233,7 +237,7 @@ static JinjaValue *
 var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 {
 	DpipeRendering *r = object;
-	char *name = string_arg(env, args, 0, "var_name", "var");
+	char	   *name = string_arg(env, args, 0, "var_name", "var");
 	JinjaValue *v = var_value(env, r, name);
 
 	if (v == NULL)
@@ -246,15 +250,15 @@ var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 				"Required var '%s' not found in config:\nVars supplied to %s = %s", name,
 				r->node->name,
 				r->vars == NULL || JB_ROOT_COUNT(r->vars) == 0
-					? "{}"
-					: JsonbToCStringIndent(NULL, unconstify(JsonbContainer *, &r->vars->root),
-										   VARSIZE(r->vars)));
+				? "{}"
+				: JsonbToCStringIndent(NULL, unconstify(JsonbContainer *, &r->vars->root),
+									   VARSIZE(r->vars)));
 }
 
 static JinjaValue *
 var_has_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	char *name = string_arg(env, args, 0, "var_name", "has_var");
+	char	   *name = string_arg(env, args, 0, "var_name", "has_var");
 
 	return jinja_bool(env, var_value(env, arg, name) != NULL);
 }
@@ -263,7 +267,7 @@ static JinjaValue *
 var_attribute(JinjaEnv *env, void *object, const char *name)
 {
 	return strcmp(name, "has_var") == 0 ? jinja_function(env, "has_var", var_has_var, object)
-										: NULL;
+		: NULL;
 }
 
 static const JinjaObjectOps var_ops = {"var", var_attribute, NULL, var_call};
@@ -295,7 +299,7 @@ context_should_full_refresh(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 context_env_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	char *name = string_arg(env, args, 0, "var", "env_var");
+	char	   *name = string_arg(env, args, 0, "var", "env_var");
 	JinjaValue *deflt = jinja_arg(args, 1, "default");
 
 	/* The server's environment is nobody's business here. */
@@ -320,7 +324,7 @@ context_log(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	DpipeRendering *r = arg;
 	JinjaValue *info = jinja_arg(args, 1, "info");
-	char *msg = message_arg(env, args, "log");
+	char	   *msg = message_arg(env, args, "log");
 
 	if (r->execute)
 		ereport(info != NULL && jinja_truth(env, info) ? NOTICE : DEBUG1, (errmsg("%s", msg)));
@@ -331,7 +335,7 @@ static JinjaValue *
 context_print(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	DpipeRendering *r = arg;
-	char *msg = message_arg(env, args, "print");
+	char	   *msg = message_arg(env, args, "print");
 
 	if (r->execute)
 		ereport(NOTICE, (errmsg("%s", msg)));
@@ -347,7 +351,7 @@ raise_compiler_error(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 exceptions_warn(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	char *msg = message_arg(env, args, "warn");
+	char	   *msg = message_arg(env, args, "warn");
 
 	ereport(WARNING, (errmsg("%s", msg)));
 	return jinja_string(env, "");
@@ -391,9 +395,9 @@ static void
 set_target(JinjaEnv *env, DpipeRendering *r)
 {
 	JinjaValue *t = jinja_dict(env);
-	char *database = get_database_name(MyDatabaseId);
-	bool known = OidIsValid(r->node->owner);
-	char *user = GetUserNameFromId(known ? r->node->owner : GetUserId(), false);
+	char	   *database = get_database_name(MyDatabaseId);
+	bool		known = OidIsValid(r->node->owner);
+	char	   *user = GetUserNameFromId(known ? r->node->owner : GetUserId(), false);
 
 	jinja_dict_set(env, t, "name", jinja_string(env, "default"));
 	jinja_dict_set(env, t, "target_name", jinja_string(env, "default"));
@@ -414,9 +418,9 @@ static JinjaValue *
 string_list(JinjaEnv *env, List *strings)
 {
 	JinjaValue *list = jinja_list(env);
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, strings)
+	foreach(lc, strings)
 		jinja_list_append(env, list, jinja_string(env, lfirst(lc)));
 	return list;
 }
@@ -502,9 +506,9 @@ set_context(JinjaEnv *env, DpipeRendering *r)
 char *
 dpipe_node_render(DpipeRendering *r, const char *text)
 {
-	JinjaEnv *env = jinja_env_create(CurrentMemoryContext);
+	JinjaEnv   *env = jinja_env_create(CurrentMemoryContext);
 	JinjaTemplate *tmpl;
-	char *result;
+	char	   *result;
 
 	r->cxt = CurrentMemoryContext;
 	tmpl = jinja_parse(jinja_env_context(env), r->node->name, text, strlen(text));
@@ -535,9 +539,9 @@ dpipe_node_parse(DpipeNode *node, const Jsonb *vars, DpipeParsed *parsed)
 bool
 dpipe_node_is_incremental(const DpipeNode *node, bool full_refresh)
 {
-	RangeVar *rv;
-	Oid relid;
-	char kind;
+	RangeVar   *rv;
+	Oid			relid;
+	char		kind;
 
 	if (strcmp(node->materialized, "incremental") != 0 || full_refresh_of(node, full_refresh))
 		return false;

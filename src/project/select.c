@@ -22,17 +22,17 @@
 
 typedef struct Criterion
 {
-	const char *text;       /* as written, for messages */
-	bool childrens_parents; /* @ */
-	bool parents;
-	bool children;
-	int parents_depth; /* -1: all */
-	int children_depth;
-	char *method;
-	char *value;
+	const char *text;			/* as written, for messages */
+	bool		childrens_parents;	/* @ */
+	bool		parents;
+	bool		children;
+	int			parents_depth;	/* -1: all */
+	int			children_depth;
+	char	   *method;
+	char	   *value;
 } Criterion;
 
-typedef bool (*MethodMatch)(const DpipeNode *node, const char *method, const char *value);
+typedef bool (*MethodMatch) (const DpipeNode *node, const char *method, const char *value);
 
 /* ---------- matching ---------- */
 
@@ -41,8 +41,8 @@ static bool
 match_class(const char **p, char c)
 {
 	const char *s = *p;
-	bool negated = *s == '!';
-	bool hit = false;
+	bool		negated = *s == '!';
+	bool		hit = false;
 
 	if (negated)
 		s++;
@@ -126,19 +126,21 @@ match_fqn(const DpipeNode *node, const char *method, const char *value)
 		return true;
 	dot = strchr(value, '.');
 	return dot != NULL && wildcard_match(pnstrdup(value, dot - value), DPIPE_PACKAGE) &&
-		   wildcard_match(dot + 1, node->name);
+		wildcard_match(dot + 1, node->name);
 }
 
 static bool
 match_tag(const DpipeNode *node, const char *method, const char *value)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
 	if (!is_model(node))
 		return false;
-	foreach (lc, node->tags)
+	foreach(lc, node->tags)
+	{
 		if (wildcard_match(value, lfirst(lc)))
 			return true;
+	}
 	return false;
 }
 
@@ -146,16 +148,16 @@ static bool
 match_source(const DpipeNode *node, const char *method, const char *value)
 {
 	return node->type == DPIPE_NODE_SOURCE &&
-		   (wildcard_match(value, node->schema) ||
-			wildcard_match(value, psprintf("%s.%s", node->schema, node->name)) ||
-			wildcard_match(value, psprintf("%s.%s.%s", DPIPE_PACKAGE, node->schema, node->name)));
+		(wildcard_match(value, node->schema) ||
+		 wildcard_match(value, psprintf("%s.%s", node->schema, node->name)) ||
+		 wildcard_match(value, psprintf("%s.%s.%s", DPIPE_PACKAGE, node->schema, node->name)));
 }
 
 static bool
 match_resource_type(const DpipeNode *node, const char *method, const char *value)
 {
 	return (is_model(node) && strcmp(value, "model") == 0) ||
-		   (node->type == DPIPE_NODE_SOURCE && strcmp(value, "source") == 0);
+		(node->type == DPIPE_NODE_SOURCE && strcmp(value, "source") == 0);
 }
 
 static bool
@@ -176,7 +178,7 @@ scalar_matches(const JsonbValue *v, const char *value)
 			return pg_strcasecmp(value, v->val.boolean ? "true" : "false") == 0;
 		case jbvNumeric:
 			return strcmp(value, DatumGetCString(DirectFunctionCall1(
-									 numeric_out, NumericGetDatum(v->val.numeric)))) == 0;
+																	 numeric_out, NumericGetDatum(v->val.numeric)))) == 0;
 		default:
 			return false;
 	}
@@ -191,7 +193,7 @@ match_config(const DpipeNode *node, const char *method, const char *value)
 	JsonbValue *v;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
-	JsonbValue e;
+	JsonbValue	e;
 	const char *dot;
 
 	if (!is_model(node))
@@ -225,7 +227,7 @@ find_method(Criterion *c)
 	{
 		const char *name;
 		MethodMatch match;
-	} methods[] = {
+	}			methods[] = {
 		{"fqn", match_fqn},
 		{"package", match_package},
 		{"resource_type", match_resource_type},
@@ -254,18 +256,18 @@ static void
 pg_attribute_noreturn() raise_invalid(const char *text)
 {
 	ereport(
-		ERROR,
-		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		 errmsg("invalid selection criterion \"%s\"", text),
-		 errhint(
-			 "It is [@][n+][method:]value[+n], such as +orders, tag:daily or 2+config.materialized:table+.")));
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid selection criterion \"%s\"", text),
+			 errhint(
+					 "It is [@][n+][method:]value[+n], such as +orders, tag:daily or 2+config.materialized:table+.")));
 }
 
 /* Digits at *p, or -1 when there are none. */
 static int
 parse_depth(const char *text, const char **p)
 {
-	int64 depth = 0;
+	int64		depth = 0;
 
 	if (!isdigit((unsigned char) **p))
 		return -1;
@@ -296,14 +298,14 @@ parse_prefix(Criterion *c, const char **p)
 		(*p)++;
 	}
 	else
-		*p = start; /* digits that belong to a name */
+		*p = start;				/* digits that belong to a name */
 }
 
 /* Cuts "+n" off the end of value. */
 static void
 parse_suffix(Criterion *c)
 {
-	char *plus = strrchr(c->value, '+');
+	char	   *plus = strrchr(c->value, '+');
 	const char *digits;
 
 	if (plus == NULL)
@@ -319,11 +321,12 @@ parse_suffix(Criterion *c)
 static Criterion *
 parse_criterion(const char *text)
 {
-	Criterion *c = palloc0(sizeof(Criterion));
+	Criterion  *c = palloc0(sizeof(Criterion));
 	const char *p = text;
 	const char *colon;
 
 	c->text = text;
+
 	c->parents_depth = c->children_depth = -1;
 	parse_prefix(c, &p);
 	colon = strchr(p, ':');
@@ -344,25 +347,25 @@ parse_criterion(const char *text)
 static List *
 expand(List *reached, bool up, int depth, int *mark)
 {
-	List *level = reached;
-	ListCell *lc;
-	ListCell *edge;
+	List	   *level = reached;
+	ListCell   *lc;
+	ListCell   *edge;
 
 	(*mark)++;
-	foreach (lc, reached)
+	foreach(lc, reached)
 		((DpipeNode *) lfirst(lc))->mark = *mark;
 	reached = list_copy(reached);
 	for (int d = 0; level != NIL && (depth < 0 || d < depth); d++)
 	{
-		List *next = NIL;
+		List	   *next = NIL;
 
-		foreach (lc, level)
+		foreach(lc, level)
 		{
-			DpipeNode *node = lfirst(lc);
+			DpipeNode  *node = lfirst(lc);
 
-			foreach (edge, up ? node->parents : node->children)
+			foreach(edge, up ? node->parents : node->children)
 			{
-				DpipeNode *other = lfirst(edge);
+				DpipeNode  *other = lfirst(edge);
 
 				if (other->mark == *mark)
 					continue;
@@ -379,15 +382,17 @@ expand(List *reached, bool up, int depth, int *mark)
 static List *
 evaluate_criterion(const DpipeGraph *graph, const char *text, int *mark)
 {
-	Criterion *c = parse_criterion(text);
+	Criterion  *c = parse_criterion(text);
 	MethodMatch match = find_method(c);
-	List *matched = NIL;
-	List *result;
-	ListCell *lc;
+	List	   *matched = NIL;
+	List	   *result;
+	ListCell   *lc;
 
-	foreach (lc, graph->nodes)
+	foreach(lc, graph->nodes)
+	{
 		if (match(lfirst(lc), c->method, c->value))
 			matched = lappend(matched, lfirst(lc));
+	}
 	if (matched == NIL)
 		ereport(WARNING,
 				(errmsg("The selection criterion '%s' does not match any enabled nodes", text)));
@@ -405,25 +410,27 @@ evaluate_criterion(const DpipeGraph *graph, const char *text, int *mark)
 static List *
 intersection(List *a, List *b)
 {
-	List *result = NIL;
-	ListCell *lc;
+	List	   *result = NIL;
+	ListCell   *lc;
 
-	foreach (lc, a)
+	foreach(lc, a)
+	{
 		if (list_member_ptr(b, lfirst(lc)))
 			result = lappend(result, lfirst(lc));
+	}
 	return result;
 }
 
 static List *
 evaluate_set(const DpipeGraph *graph, char *text, int *mark)
 {
-	List *result = NIL;
-	bool first = true;
-	char *part;
+	List	   *result = NIL;
+	bool		first = true;
+	char	   *part;
 
 	for (char *rest = text; rest != NULL;)
 	{
-		List *nodes;
+		List	   *nodes;
 
 		part = rest;
 		rest = strchr(rest, ',');
@@ -440,32 +447,32 @@ evaluate_set(const DpipeGraph *graph, char *text, int *mark)
 static void
 mark_selection(const DpipeGraph *graph, const char *selection, int *mark)
 {
-	List *selected = NIL;
-	ListCell *lc;
-	char *copy = pstrdup(selection);
-	char *save = NULL;
+	List	   *selected = NIL;
+	ListCell   *lc;
+	char	   *copy = pstrdup(selection);
+	char	   *save = NULL;
 
 	for (char *set = strtok_r(copy, " \t\r\n", &save); set != NULL;
 		 set = strtok_r(NULL, " \t\r\n", &save))
 		selected = list_concat(selected, evaluate_set(graph, set, mark));
 	(*mark)++;
-	foreach (lc, selected)
+	foreach(lc, selected)
 		((DpipeNode *) lfirst(lc))->mark = *mark;
 }
 
 List *
 dpipe_select(const DpipeGraph *graph, const char *nodes, const char *exclude)
 {
-	int mark = 1000; /* above those of the walk that orders */
-	List *selected = NIL;
-	List *result = NIL;
-	ListCell *lc;
+	int			mark = 1000;	/* above those of the walk that orders */
+	List	   *selected = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
 
 	if (nodes != NULL)
 		mark_selection(graph, nodes, &mark);
-	foreach (lc, graph->nodes)
+	foreach(lc, graph->nodes)
 	{
-		DpipeNode *node = lfirst(lc);
+		DpipeNode  *node = lfirst(lc);
 
 		if (is_model(node) && (nodes == NULL || node->mark == mark))
 			selected = lappend(selected, node);
@@ -473,8 +480,10 @@ dpipe_select(const DpipeGraph *graph, const char *nodes, const char *exclude)
 	if (exclude == NULL)
 		return selected;
 	mark_selection(graph, exclude, &mark);
-	foreach (lc, selected)
+	foreach(lc, selected)
+	{
 		if (((DpipeNode *) lfirst(lc))->mark != mark)
 			result = lappend(result, lfirst(lc));
+	}
 	return result;
 }

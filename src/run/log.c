@@ -14,13 +14,13 @@
 #include "run/run.h"
 
 static DpipeStatement draw_id = {
-	"SELECT pg_catalog.nextval('dpipe.run_id'::pg_catalog.regclass)", 0, {0}};
+"SELECT pg_catalog.nextval('dpipe.run_id'::pg_catalog.regclass)", 0, {0}};
 
 int64
 dpipe_run_draw_id(void)
 {
-	DpipeSpi spi;
-	int64 id;
+	DpipeSpi	spi;
+	int64		id;
 
 	dpipe_spi_begin(&spi);
 	(void) dpipe_spi_run(&draw_id, NULL, NULL, false, 1);
@@ -37,7 +37,7 @@ static DpipeStatement insert_run = {
 	"       $12, pg_catalog.clock_timestamp(), $13)",
 	13,
 	{INT8OID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, JSONBOID,
-	 JSONBOID, TIMESTAMPTZOID, INT4OID}};
+JSONBOID, TIMESTAMPTZOID, INT4OID}};
 
 static Datum
 text_or_null(const char *s, bool *isnull)
@@ -49,9 +49,9 @@ text_or_null(const char *s, bool *isnull)
 void
 dpipe_run_record(const DpipeRun *run, bool failed)
 {
-	DpipeSpi spi;
-	bool nulls[13] = {false};
-	Datum args[13] = {
+	DpipeSpi	spi;
+	bool		nulls[13] = {false};
+	Datum		args[13] = {
 		Int64GetDatum(run->run_id),
 		CStringGetTextDatum(run->command),
 		CStringGetTextDatum(run->invocation_id),
@@ -85,15 +85,15 @@ static DpipeStatement insert_node = {
 	"                     'code', $18, 'rows_affected', $11)) END)",
 	18,
 	{INT8OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	 INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID}};
+INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID}};
 
 void
 dpipe_run_node_record(const DpipeRun *run, int position, const DpipeNodeResult *result)
 {
 	const DpipeNode *node = result->node;
-	DpipeSpi spi;
-	bool nulls[18] = {false};
-	Datum args[18] = {
+	DpipeSpi	spi;
+	bool		nulls[18] = {false};
+	Datum		args[18] = {
 		Int64GetDatum(run->run_id),
 		Int32GetDatum(position),
 		CStringGetTextDatum(node->unique_id),

@@ -34,9 +34,9 @@ append_place(StringInfo buf, const char *query, int pos)
 {
 	const char *line = query;
 	const char *p = query;
-	int lineno = 1;
-	int column = 0;
-	int prefix;
+	int			lineno = 1;
+	int			column = 0;
+	int			prefix;
 
 	for (int i = 1; i < pos && *p; i++)
 	{
@@ -64,7 +64,7 @@ indented(const char *title, const char *text)
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "%s\n  ", title);
-	for (; *text; text++)
+	for (; *text; text ++)
 	{
 		appendStringInfoChar(&buf, *text);
 		if (*text == '\n')
@@ -129,7 +129,7 @@ dpipe_node_run(const DpipeRun *run, const DpipeGraph *graph, const DpipeNode *no
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	DpipeBuild build;
+	DpipeBuild	build;
 
 	memset(&build, 0, sizeof(build));
 	build.cxt = cxt;
@@ -158,7 +158,7 @@ dpipe_node_run(const DpipeRun *run, const DpipeGraph *graph, const DpipeNode *no
 	}
 	PG_CATCH();
 	{
-		ErrorData *edata;
+		ErrorData  *edata;
 
 		MemoryContextSwitchTo(cxt);
 		edata = CopyErrorData();

@@ -40,7 +40,7 @@ text_arg(FunctionCallInfo fcinfo, int n)
 static Jsonb *
 object_arg(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	Jsonb *jb;
+	Jsonb	   *jb;
 
 	if (PG_ARGISNULL(n))
 		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
@@ -56,13 +56,13 @@ check_options(const Jsonb *options, const char *const *known, int nknown)
 {
 	JsonbIterator *it = JsonbIteratorInit((JsonbContainer *) &options->root);
 	JsonbIteratorToken token;
-	JsonbValue v;
+	JsonbValue	v;
 	StringInfoData list;
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
-		char *name;
-		bool found = false;
+		char	   *name;
+		bool		found = false;
 
 		if (token != WJB_KEY)
 			continue;
@@ -78,7 +78,7 @@ check_options(const Jsonb *options, const char *const *known, int nknown)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("unknown option \"%s\" of a run", name),
 						nknown > 0 ? errhint("Options are: %s.", list.data)
-								   : errhint("There are no options yet.")));
+						: errhint("There are no options yet.")));
 	}
 }
 
@@ -87,23 +87,23 @@ static void
 read_options(DpipeRun *run)
 {
 	static const char *const known[] = {"fail_fast", "now", "threads"};
-	char *now;
+	char	   *now;
 
 	check_options(run->options, known, lengthof(known));
 	run->fail_fast = dpipe_json_bool(run->options, "option", "fail_fast", false);
 	(void) dpipe_json_int(run->options, "option", "threads", 1);
 	now = dpipe_json_string(run->options, "option", "now", NULL);
 	run->now = now == NULL
-				   ? run->started_at
-				   : DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(now),
-															 ObjectIdGetDatum(InvalidOid),
-															 Int32GetDatum(-1)));
+		? run->started_at
+		: DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(now),
+												  ObjectIdGetDatum(InvalidOid),
+												  Int32GetDatum(-1)));
 }
 
 static char *
 new_uuid(void)
 {
-	Datum uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
+	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
 
 	return DatumGetCString(DirectFunctionCall1(uuid_out, uuid));
 }
@@ -117,13 +117,13 @@ new_uuid(void)
 static List *
 select_to_run(const DpipeGraph *graph, const DpipeRun *run)
 {
-	List *selected = dpipe_select(graph, run->nodes, run->exclude);
-	List *result = NIL;
-	ListCell *lc;
+	List	   *selected = dpipe_select(graph, run->nodes, run->exclude);
+	List	   *result = NIL;
+	ListCell   *lc;
 
-	foreach (lc, selected)
+	foreach(lc, selected)
 	{
-		DpipeNode *node = lfirst(lc);
+		DpipeNode  *node = lfirst(lc);
 
 		if (run->nodes == NULL && OidIsValid(node->owner) && !dpipe_may_act_as(node->owner))
 			continue;
@@ -138,11 +138,13 @@ select_to_run(const DpipeGraph *graph, const DpipeRun *run)
 static DpipeNode *
 find_blame(const DpipeNode *node)
 {
-	ListCell *lc;
+	ListCell   *lc;
 
-	foreach (lc, node->parents)
+	foreach(lc, node->parents)
+	{
 		if (((DpipeNode *) lfirst(lc))->blame != NULL)
 			return ((DpipeNode *) lfirst(lc))->blame;
+	}
 	return NULL;
 }
 
@@ -159,8 +161,8 @@ skip_node(DpipeNode *node, char *why, DpipeNodeResult *result)
 static void
 return_result(ReturnSetInfo *rsinfo, const DpipeRun *run, const DpipeNodeResult *result)
 {
-	Datum values[8];
-	bool nulls[8] = {false};
+	Datum		values[8];
+	bool		nulls[8] = {false};
 
 	values[0] = Int64GetDatum(run->run_id);
 	values[1] = CStringGetTextDatum(result->node->unique_id);
@@ -168,7 +170,7 @@ return_result(ReturnSetInfo *rsinfo, const DpipeRun *run, const DpipeNodeResult 
 	values[3] = CStringGetTextDatum(result->status);
 	values[4] = Int64GetDatum(result->rows);
 	nulls[4] = result->rows < 0;
-	nulls[5] = true; /* of tests only */
+	nulls[5] = true;			/* of tests only */
 	values[5] = (Datum) 0;
 	values[6] = Float8GetDatum((result->ended_at - result->started_at) / (double) USECS_PER_SEC);
 	nulls[7] = result->message == NULL;
@@ -183,13 +185,13 @@ return_result(ReturnSetInfo *rsinfo, const DpipeRun *run, const DpipeNodeResult 
 static bool
 run_nodes(const DpipeRun *run, const DpipeGraph *graph, List *selected, ReturnSetInfo *rsinfo)
 {
-	DpipeNode *failed = NULL;
-	int position = 0;
-	ListCell *lc;
+	DpipeNode  *failed = NULL;
+	int			position = 0;
+	ListCell   *lc;
 
-	foreach (lc, graph->nodes)
+	foreach(lc, graph->nodes)
 	{
-		DpipeNode *node = lfirst(lc);
+		DpipeNode  *node = lfirst(lc);
 		DpipeNodeResult result;
 
 		CHECK_FOR_INTERRUPTS();
@@ -215,10 +217,10 @@ run_nodes(const DpipeRun *run, const DpipeGraph *graph, List *selected, ReturnSe
 Datum
 dpipe_run(PG_FUNCTION_ARGS)
 {
-	DpipeRun run;
+	DpipeRun	run;
 	DpipeGraph *graph;
-	List *selected;
-	bool failed;
+	List	   *selected;
+	bool		failed;
 
 	PreventCommandIfReadOnly("dpipe_run()");
 	memset(&run, 0, sizeof(run));
@@ -258,7 +260,7 @@ show_new_rows(DpipeRendering *r, const char *schema, const char *name)
 static DpipeNode *
 inline_node(char *text, const Jsonb *vars)
 {
-	DpipeNode *node = palloc0(sizeof(DpipeNode));
+	DpipeNode  *node = palloc0(sizeof(DpipeNode));
 	DpipeParsed parsed;
 
 	node->type = DPIPE_NODE_MODEL;
@@ -268,6 +270,7 @@ inline_node(char *text, const Jsonb *vars)
 	node->owner_name = GetUserNameFromId(node->owner, false);
 	node->base_schema = dpipe_model_schema();
 	node->sql = text;
+
 	node->given = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	dpipe_node_parse(node, vars, &parsed);
 	dpipe_node_configure(node, parsed.config);
@@ -279,7 +282,7 @@ inline_node(char *text, const Jsonb *vars)
 static DpipeNode *
 node_to_compile(const DpipeGraph *graph, const char *name)
 {
-	DpipeNode *node = dpipe_graph_find(graph, name);
+	DpipeNode  *node = dpipe_graph_find(graph, name);
 
 	if (node == NULL)
 		node = dpipe_graph_find(graph, dpipe_model_id(DPIPE_PACKAGE, name));
@@ -293,13 +296,13 @@ node_to_compile(const DpipeGraph *graph, const char *name)
 Datum
 dpipe_compile(PG_FUNCTION_ARGS)
 {
-	char *name = text_arg(fcinfo, 0);
-	char *text = text_arg(fcinfo, 1);
+	char	   *name = text_arg(fcinfo, 0);
+	char	   *text = text_arg(fcinfo, 1);
 	DpipeRendering r;
 	DpipeGraph *graph;
 	DpipeIdentity id;
-	char *result;
-	Jsonb *vars = object_arg(fcinfo, 2, "vars");
+	char	   *result;
+	Jsonb	   *vars = object_arg(fcinfo, 2, "vars");
 
 	if ((name == NULL) == (text == NULL))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -328,11 +331,11 @@ dpipe_compile(PG_FUNCTION_ARGS)
 static Datum
 text_array(List *strings)
 {
-	Datum *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell *lc;
-	int n = 0;
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
+	ListCell   *lc;
+	int			n = 0;
 
-	foreach (lc, strings)
+	foreach(lc, strings)
 		elems[n++] = CStringGetTextDatum(lfirst(lc));
 	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
@@ -341,19 +344,19 @@ Datum
 dpipe_ls(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	char *nodes = text_arg(fcinfo, 0);
-	char *exclude = text_arg(fcinfo, 1);
+	char	   *nodes = text_arg(fcinfo, 0);
+	char	   *exclude = text_arg(fcinfo, 1);
 	DpipeGraph *graph;
-	ListCell *lc;
+	ListCell   *lc;
 
 	check_options(object_arg(fcinfo, 2, "options"), NULL, 0);
 	InitMaterializedSRF(fcinfo, 0);
 	graph = dpipe_graph_load(NULL, NULL);
-	foreach (lc, dpipe_select(graph, nodes, exclude))
+	foreach(lc, dpipe_select(graph, nodes, exclude))
 	{
-		DpipeNode *node = lfirst(lc);
-		Datum values[8];
-		bool nulls[8] = {false};
+		DpipeNode  *node = lfirst(lc);
+		Datum		values[8];
+		bool		nulls[8] = {false};
 
 		/* Others' definitions are theirs. */
 		if (OidIsValid(node->owner) ? !dpipe_may_act_as(node->owner) : !superuser())
@@ -362,7 +365,7 @@ dpipe_ls(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum("model");
 		values[2] = CStringGetTextDatum(DPIPE_PACKAGE);
 		values[3] = CStringGetTextDatum(node->name);
-		nulls[4] = true; /* it came from no file */
+		nulls[4] = true;		/* it came from no file */
 		values[4] = (Datum) 0;
 		values[5] = text_array(list_make2(DPIPE_PACKAGE, node->name));
 		values[6] = text_array(node->tags);

@@ -14,31 +14,31 @@
 /* One run: what it was called with. */
 typedef struct DpipeRun
 {
-	int64 run_id;
+	int64		run_id;
 	const char *command;
-	char *nodes;   /* NULL: all */
-	char *exclude; /* NULL: none */
-	bool full_refresh;
-	Jsonb *vars;
-	Jsonb *options;
-	bool fail_fast;
-	char *invocation_id;
-	TimestampTz started_at; /* by the clock */
-	TimestampTz now;        /* what templates are told */
+	char	   *nodes;			/* NULL: all */
+	char	   *exclude;		/* NULL: none */
+	bool		full_refresh;
+	Jsonb	   *vars;
+	Jsonb	   *options;
+	bool		fail_fast;
+	char	   *invocation_id;
+	TimestampTz started_at;		/* by the clock */
+	TimestampTz now;			/* what templates are told */
 } DpipeRun;
 
 /* What became of one node. */
 typedef struct DpipeNodeResult
 {
 	const DpipeNode *node;
-	const char *status; /* dbt's word */
-	int64 rows;         /* -1: not counted */
-	char *message;
-	char *sqlstate;         /* NULL: no error */
-	TimestampTz started_at; /* 0: did not start */
+	const char *status;			/* dbt's word */
+	int64		rows;			/* -1: not counted */
+	char	   *message;
+	char	   *sqlstate;		/* NULL: no error */
+	TimestampTz started_at;		/* 0: did not start */
 	TimestampTz ended_at;
-	char *code; /* NULL, or the command that made the contents */
-	char *sql;
+	char	   *code;			/* NULL, or the command that made the contents */
+	char	   *sql;
 } DpipeNodeResult;
 
 /* node.c: run one node in a subtransaction; raises only what ends the run. */
@@ -50,4 +50,4 @@ extern int64 dpipe_run_draw_id(void);
 extern void dpipe_run_record(const DpipeRun *run, bool failed);
 extern void dpipe_run_node_record(const DpipeRun *run, int position, const DpipeNodeResult *result);
 
-#endif /* DPIPE_RUN_H */
+#endif							/* DPIPE_RUN_H */
