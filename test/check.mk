@@ -9,6 +9,7 @@ help:
 	@echo "make check-long      the same with more kills and more records"
 	@echo "make demo            events flow from a broker to a mart; make demo-stop ends it"
 	@echo "make bench           all benches; writes test/bench/results.md"
+	@echo "make fmt             format the C sources with PostgreSQL's pgindent"
 
 check:
 	@bash test/check.sh $(TESTS)
@@ -24,5 +25,8 @@ demo-stop:
 
 bench:
 	@bash test/bench/run all
+
+fmt:
+	@sh test/lib/fmt.sh
 
 .PHONY: $(COMMANDS)

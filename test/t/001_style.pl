@@ -1,4 +1,4 @@
-# What clang-format cannot say about the sources: they are indented as
+# What needs no formatter to be seen in the sources: they are indented as
 # PostgreSQL's are, begin with what they are for, and only one header knows of
 # versions of PostgreSQL.
 use strict;
