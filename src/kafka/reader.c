@@ -135,7 +135,7 @@ find_partition(KafkaReader *reader, const rd_kafka_message_t *m)
 }
 
 void
-kafka_reader_reassign(KafkaReader *reader, int i, int64 next)
+kafka_reader_retry(KafkaReader *reader, int i)
 {
 	KafkaPartition *p = &reader->partitions[i];
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -146,11 +146,17 @@ kafka_reader_reassign(KafkaReader *reader, int i, int64 next)
 	rd_kafka_topic_partition_list_destroy(list);
 	if (error != NULL)
 		rd_kafka_error_destroy(error);
-	p->next = next;
-	p->print_offset = -1;
 	p->assigned = false;
 	kafka_reader_assign(reader);
 	reader->trouble = KAFKA_TROUBLE_NONE;
+}
+
+void
+kafka_reader_reassign(KafkaReader *reader, int i, int64 next)
+{
+	reader->partitions[i].next = next;
+	reader->partitions[i].print_offset = -1;
+	kafka_reader_retry(reader, i);
 }
 
 static void
@@ -171,7 +177,8 @@ take_end(KafkaReader *reader, int i, int64 offset)
 
 	if (offset < p->next && p->next > 0)
 	{
-		set_trouble(reader, KAFKA_TROUBLE_REPLACED, i, "the log ends before the stored position");
+		set_trouble(reader, KAFKA_TROUBLE_SHORT, i,
+					"the log ends before the stored position");
 		return;
 	}
 	kafka_client_healthy(reader->client);

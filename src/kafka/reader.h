@@ -18,6 +18,7 @@ typedef enum KafkaTrouble
 {
 	KAFKA_TROUBLE_NONE,
 	KAFKA_TROUBLE_RANGE,		/* the broker does not have the offset */
+	KAFKA_TROUBLE_SHORT,		/* the log ends before the position */
 	KAFKA_TROUBLE_REPLACED,		/* the log is not the one that was read */
 	KAFKA_TROUBLE_TOPIC,		/* topic or partition is gone, or forbidden */
 	KAFKA_TROUBLE_SIZE,			/* a record beyond what a client can take */
@@ -76,8 +77,12 @@ extern void kafka_reader_add(KafkaReader *reader, const char *topic,
 							 int64 print_crc);
 extern void kafka_reader_assign(KafkaReader *reader);
 
-/* Go on elsewhere in a partition of which no record was taken since. */
+/*
+ * Go on elsewhere in a partition of which no record was taken since, or once
+ * more at the same place, fingerprint included.
+ */
 extern void kafka_reader_reassign(KafkaReader *reader, int i, int64 next);
+extern void kafka_reader_retry(KafkaReader *reader, int i);
 
 /* Take what has arrived, without waiting. True when something came. */
 extern bool kafka_reader_fetch(KafkaReader *reader);

@@ -11,6 +11,13 @@
 
 #include "kafka/slot.h"
 
+/*
+ * A new leader may for a moment know less of the log's end than consumers
+ * have read; only an end that stays short is another log.
+ */
+#define SHORT_LOG_PATIENCE_MS 5000
+#define SHORT_LOG_TICK_MS 500
+
 /* A lasting error: recorded, so that the slot is not started again. */
 static bool
 stop_with_error(KafkaSlot *slot, KafkaSlotEnd *end)
@@ -84,6 +91,34 @@ stop_at_replaced(KafkaSlot *slot, const KafkaPartition *p, KafkaSlotEnd *end)
 	return stop_with_error(slot, end);
 }
 
+/* The log ends before the position. False: for good. */
+static bool
+settle_short(KafkaSlot *slot, int i, KafkaSlotEnd *end)
+{
+	KafkaPartition *p = &slot->reader->partitions[i];
+	TimestampTz begun = GetCurrentTimestamp();
+	int64		low;
+	int64		high;
+
+	for (;;)
+	{
+		kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high);
+		if (high >= p->next)
+		{
+			kafka_reader_retry(slot->reader, i);
+			return true;
+		}
+		if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(),
+									   SHORT_LOG_PATIENCE_MS))
+			break;
+		kafka_slot_wait(slot, SHORT_LOG_TICK_MS);
+	}
+	strlcpy(slot->reader->trouble_text,
+			"the log ends before the stored position",
+			sizeof(slot->reader->trouble_text));
+	return stop_at_replaced(slot, p, end);
+}
+
 static bool
 settle_range(KafkaSlot *slot, int i, KafkaSlotEnd *end)
 {
@@ -93,12 +128,7 @@ settle_range(KafkaSlot *slot, int i, KafkaSlotEnd *end)
 
 	kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high);
 	if (p->next > high)
-	{
-		strlcpy(slot->reader->trouble_text,
-				"the log ends before the stored position",
-				sizeof(slot->reader->trouble_text));
-		return stop_at_replaced(slot, p, end);
-	}
+		return settle_short(slot, i, end);
 	if (p->next >= low)
 	{
 		/* Only the fingerprint's record is gone. */
@@ -129,6 +159,8 @@ kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end)
 	{
 		case KAFKA_TROUBLE_RANGE:
 			return settle_range(slot, i, end);
+		case KAFKA_TROUBLE_SHORT:
+			return settle_short(slot, i, end);
 		case KAFKA_TROUBLE_REPLACED:
 			return stop_at_replaced(slot, p, end);
 		case KAFKA_TROUBLE_SIZE:
