@@ -62,6 +62,12 @@ foreach my $file (sort keys %blocks)
             ok(defined $status && $status == 0, "$name:$line") or diag "$sql\n$err";
             note $out;
         }
+        # A run answers with rows, also when its models fail.
+        is( $node->safe_psql($database,
+                q{SELECT string_agg(node || ': ' || message, E'\n') FROM dpipe.run_node
+                   WHERE status <> 'success'}),
+            '',
+            "$name: models work");
     };
 }
 
