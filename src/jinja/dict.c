@@ -275,7 +275,7 @@ jn_dict_remove(JinjaEnv *env, JnDict *d, JinjaValue *key)
 	d->n--;
 	if (d->buckets != NULL)
 	{
-		jn_work(env, d->nbuckets / 16);
+		jn_work(env, d->nbuckets / 4);
 		rebuild_buckets(d);
 	}
 	return value;

@@ -528,6 +528,8 @@ extern void jn_fail_undefined(JinjaEnv *env, const JinjaValue *v)
 extern const char *jn_type_name(const JinjaValue *v);
 extern int	jn_nchars(JinjaValue *s);
 extern int	jn_char_len(const char *p, const char *end);
+extern int	jn_char_len_before(JinjaEnv *env, const char *start,
+							   const char *p);
 extern const char *jn_char_at(JinjaValue *s, int64 i);
 extern JinjaValue *jn_char(JinjaEnv *env, const char *p, int len);
 extern bool jn_is_int(const JinjaValue *v, int64 *i);	/* int or bool */

@@ -154,18 +154,30 @@ bounds(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, const char **from,
 	return true;
 }
 
+static char *
+reversed(JinjaEnv *env, const char *s, int len)
+{
+	char	   *r = jn_alloc(env, len + 1);
+
+	for (int i = 0; i < len; i++)
+		r[i] = s[len - 1 - i];
+	return r;
+}
+
+/* Byte by byte backwards, which keeps it as linear as forwards. */
 static const char *
-find_last(const char *from, const char *to, const JinjaValue *what)
+find_last(JinjaEnv *env, const char *from, const char *to,
+		  const JinjaValue *what)
 {
 	int			len = what->u.string.len;
-	const char *hit = NULL;
-	const char *p = from;
+	char	   *text = reversed(env, from, to - from);
+	char	   *pattern = reversed(env, what->u.string.data, len);
+	const char *hit = jn_find(text, to - from, pattern, len);
 
-	/* Searching forward over and over keeps it linear. */
-	if (len == 0)
-		return to;
-	while ((p = jn_find(p, to - p, what->u.string.data, len)) != NULL)
-		hit = p++;
+	if (hit != NULL)
+		hit = to - (hit - text) - len;
+	pfree(text);
+	pfree(pattern);
 	return hit;
 }
 
@@ -183,7 +195,7 @@ position(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, bool last)
 	if (what->u.string.len == 0)
 		hit = last ? to : from;
 	else if (last)
-		hit = find_last(from, to, what);
+		hit = find_last(env, from, to, what);
 	else
 		hit = jn_find(from, to - from, what->u.string.data,
 					  what->u.string.len);
@@ -478,7 +490,7 @@ rsplit_space(JinjaEnv *env, JinjaValue *v, int64 max)
 			break;
 		}
 		while (p > start && jn_space_len_before(start, p) == 0)
-			p = start + pg_mbcliplen(start, p - start, p - start - 1);
+			p -= jn_char_len_before(env, start, p);
 		append_part(env, list, p, to);
 	}
 	jn_list_reverse(list);
@@ -558,7 +570,7 @@ partition(JinjaEnv *env, JinjaValue *v, JinjaValue *sep, bool last)
 	if (len == 0)
 		jn_raise_type(env, "empty separator");
 	jn_work_bytes(env, end - start);
-	hit = last ? find_last(start, end, sep) :
+	hit = last ? find_last(env, start, end, sep) :
 		jn_find(start, end - start, sep->u.string.data, len);
 	if (hit == NULL)
 		parts[last ? 2 : 0] = v;

@@ -218,13 +218,14 @@ strippable(const JinjaValue *chars, const char *p, const char *end)
 }
 
 static int
-strippable_before(const JinjaValue *chars, const char *start, const char *p)
+strippable_before(JinjaEnv *env, const JinjaValue *chars, const char *start,
+				  const char *p)
 {
 	int			len;
 
 	if (chars == NULL)
 		return jn_space_len_before(start, p);
-	len = p - start - pg_mbcliplen(start, p - start, p - start - 1);
+	len = jn_char_len_before(env, start, p);
 	return in_set(chars, p - len, len) ? len : 0;
 }
 
@@ -249,7 +250,7 @@ jn_strip(JinjaEnv *env, JinjaValue *s, JinjaValue *chars, bool left,
 		jn_work(env, 1 + (chars == NULL ? 0 : chars->u.string.len / 16));
 		p += n;
 	}
-	while (right && p < end && (n = strippable_before(chars, p, end)) > 0)
+	while (right && p < end && (n = strippable_before(env, chars, p, end)) > 0)
 	{
 		jn_work(env, 1 + (chars == NULL ? 0 : chars->u.string.len / 16));
 		end -= n;

@@ -455,6 +455,25 @@ jn_char_len(const char *p, const char *end)
 	return Min(n, (int) (end - p));
 }
 
+/* Length of the character that ends before "p", which is behind "start". */
+int
+jn_char_len_before(JinjaEnv *env, const char *start, const char *p)
+{
+	int			n = 1;
+
+	if (pg_database_encoding_max_length() == 1)
+		return 1;
+	if (GetDatabaseEncoding() != PG_UTF8)
+	{
+		/* Only from the start can its first byte be told. */
+		jn_work_bytes(env, p - start);
+		return p - start - pg_mbcliplen(start, p - start, p - start - 1);
+	}
+	while (n < 4 && p - n > start && (p[-n] & 0xc0) == 0x80)
+		n++;
+	return n;
+}
+
 int
 jn_nchars(JinjaValue *s)
 {

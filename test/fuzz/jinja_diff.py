@@ -424,7 +424,7 @@ COPY template FROM STDIN;
                          capture_output=True, text=True, encoding="utf-8")
     if out.returncode != 0:
         sys.exit("psql failed: " + out.stderr)
-    return [json.loads(line) for line in out.stdout.splitlines()]
+    return [json.loads(line) for line in out.stdout.split("\n") if line]
 
 
 MEANT = re.compile(r" at 0x[0-9a-f]+|\d[-+][0-9.e+-]+j\b|Markup\('")
