@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Compare dpipe_render() with the Jinja2 package on generated templates.
 
-usage: jinja_diff.py [--count N] [--seed N] [--show N] [-- PSQL_ARGS...]
+usage: jinja_diff.py [--count N] [--damage N] [--seed N] [--show N] [-- PSQL_ARGS...]
 
 Generates templates from a grammar, renders each with Jinja2's sandbox and, in
 one backend, with dpipe_render(), and prints every difference. Both must give
 the same text or both must fail; what they say when they fail is not compared.
 Needs Jinja2 3.1, psql and a server that has the extension; the arguments of
 psql follow "--". Exits with 1 when there is a difference.
+
+With --damage, so many templates with random damage and hostile expressions
+are rendered, too: the backend must survive them, and none may fail with an
+internal error.
 
 Differences that are meant are skipped and counted: integers beyond 64 bits,
 complex numbers, Markup (a string here) and texts with an object's address.
@@ -369,6 +373,42 @@ class Generator:
         return "".join(self.text() + self.statement(2) for _ in range(self.rng.randrange(1, 5))) + self.text()
 
 
+# What damaged templates get: pieces of syntax, and expressions that want much.
+PIECES = [
+    "{{", "}}", "{%", "%}", "{#", "#}", "-%}", "{%-", "-}}", "{{-", "raw", "endraw", "(", ")", "[", "]",
+    "{", "}", "|", "is", "not", "in", "if", "else", "elif", "endif", "for", "endfor", "set", "endset", "macro",
+    "endmacro", "call", "endcall", "filter", "endfilter", "with", "endwith", "do", "and", "or", "**", "//", "~",
+    "==", "<=", "1e400", "9" * 18, "9" * 19, "'\\u0000'", "'\\ud800'", "'\\x'", "'%*d'", "'%('", "'{:", "'{0[",
+    "*", "recursive", "break", "continue", "\u3000", "\u00a0", "\u00e9", "|list", "|tojson(99999)",
+    "|indent(99999999)", "|center(99999999)", "|batch(99999999, 1)", "|slice(9999999)", "%", " ", "\n", "\r", "\t",
+    "'", '"', "\\", ".", ",", ":", "=", "0", "1", "-", "\x01", "\x7f", "\u2028", "\U0001f600"]
+EXPRESSIONS = [
+    "'x' * 9999999", "[l] * 999999", "range(100000)", "9223372036854775807", "(-9223372036854775807 - 1)", "1e308",
+    "(1e308 * 10)", "(1e308 * 10 - 1e308 * 10)", "-0.0", "5e-324", "missing", "none", "{}", "[]", "()", "''", "loop",
+    "loop.cycle", "loop.nextitem", "m1", "caller", "varargs", "kwargs", "ns", "namespace(a=1)", "cycler(1, 2)",
+    "joiner()", "range", "d.items", "d.items()", "s.upper", "l.append", "(l|map('upper'))", "'{0.a[b]!r:>{1}}'",
+    "'%*.*f'", "loop(l)", "acc", "(d.update({'self': d}) or d)", "(l.append(l) or l)", "l.sort()", "l.clear()",
+    "d.clear()", "l.pop()", "ls.reverse()", "s.format", "lm.sort(key=s.upper)", "m1(1, 2)", "d.popitem()", "-1", "100",
+    "'%99999999999d' % 1", "'%.9999f' % 1", "'{:99999999}'.format(1)"]
+OPERAND = re.compile(r"(?<![\w'.])(s|t|l|ls|ll|lm|d|i|n|f|rows|[0-35]|none|nil|v|x|e|w|u)(?![\w'(=])")
+
+
+def damage(rng, template):
+    """The template with operands replaced, or with pieces lost and added."""
+    if rng.random() < 0.5:
+        places = list(OPERAND.finditer(template))
+        for m in sorted(rng.sample(places, min(len(places), rng.randrange(1, 4))), key=lambda m: -m.start()):
+            template = template[:m.start()] + rng.choice(EXPRESSIONS) + template[m.end():]
+        return template
+    for _ in range(rng.randrange(1, 5)):
+        at = rng.randrange(len(template) + 1)
+        lost = rng.choice([0, 0, 1, 3])
+        other = rng.randrange(len(template) + 1)
+        more = rng.choice([rng.choice(PIECES), template[other:other + 20], ""])
+        template = template[:at] + more + template[at + lost:]
+    return template
+
+
 class Timeout(Exception):
     pass
 
@@ -452,6 +492,7 @@ def compare(source, want, got):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--damage", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=20, help="differences to print")
     parser.add_argument("psql", nargs="*", help="arguments of psql")
@@ -472,9 +513,17 @@ def main():
             if differs <= args.show:
                 print("--- template:\n%s\n--- Jinja2: %s: %r\n--- dpipe:  %s: %r\n" %
                       (source, want[0], want[1], got.get("state", "text"), got["text"]))
+    damaged = [damage(rng, rng.choice(templates)) for _ in range(args.damage)]
+    states = [r.get("state", "") for r in render_all(damaged, args.psql)] if damaged else []
+    for source, state in zip(damaged, states):
+        if state.startswith("XX"):
+            differs += 1
+            print("--- internal error %s:\n%s\n" % (state, source))
+    if len(states) != len(damaged):
+        sys.exit("not all damaged templates were rendered")
     errors = sum(1 for want in expected if want[0] == "error")
-    print("%d templates (%d fail in both), %d skipped, %d differ" %
-          (len(templates), errors, skipped, differs))
+    print("%d templates (%d fail in both), %d damaged, %d skipped, %d differ" %
+          (len(templates), errors, len(damaged), skipped, differs))
     return 1 if differs or len(results) != len(templates) else 0
 
 

@@ -11,7 +11,7 @@ version=15
 build="gcc make pkg-config librdkafka-dev libssl-dev"
 server="postgresql-$version postgresql-server-dev-$version"
 demo=""
-check="libipc-run-perl kcat openjdk-17-jre-headless maven ca-certificates"
+check="libipc-run-perl python3-jinja2 kcat openjdk-17-jre-headless maven ca-certificates"
 
 pg_config=${PG_CONFIG:-pg_config}
 if command -v "$pg_config" > /dev/null 2>&1 &&
