@@ -74,8 +74,8 @@ check_runnable(const DpipeSource *source, bool foreground)
 						source->name, source->owner_name)));
 }
 
-static void
-keep_position(KafkaSlot *slot, const DpipePosition *p)
+void
+kafka_slot_keep_position(KafkaSlot *slot, const DpipePosition *p)
 {
 	MemoryContext fresh = AllocSetContextCreate(slot->cxt, "dpipe position",
 												ALLOCSET_SMALL_SIZES);
@@ -101,7 +101,7 @@ open_definition(KafkaSlot *slot, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("source \"%s\" has no slot %d", name, slot->slot)));
-	keep_position(slot, p);
+	kafka_slot_keep_position(slot, p);
 	slot->client = kafka_client_open(slot->source, slot->source->owner);
 	MemoryContextSwitchTo(old);
 }
@@ -313,7 +313,7 @@ after_load(KafkaSlot *slot, const DpipeLoad *load, const DpipePosition *next,
 {
 	int64		lag;
 
-	keep_position(slot, next);
+	kafka_slot_keep_position(slot, next);
 	kafka_reader_release(slot->reader, settled);
 	slot->batch_since = slot->reader->batch.nrecords > 0 ? slot->batch_since : 0;
 	slot->rows += load->rows;
@@ -391,7 +391,7 @@ write_position(KafkaSlot *slot)
 	next = position_behind(slot, 0);
 	dpipe_position_set(slot->source, slot->slot, next, NULL);
 	kafka_slot_commit(slot);
-	keep_position(slot, next);
+	kafka_slot_keep_position(slot, next);
 	return true;
 }
 

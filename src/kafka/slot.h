@@ -63,6 +63,9 @@ extern void kafka_slot_close(KafkaSlot *slot);
 extern void kafka_slot_begin(KafkaSlot *slot);
 extern void kafka_slot_commit(KafkaSlot *slot);
 
+/* The database holds this position now; it is copied. */
+extern void kafka_slot_keep_position(KafkaSlot *slot, const DpipePosition *p);
+
 /*
  * Wait for news of the client at most so long; serves interrupts and the
  * client's events.

@@ -311,8 +311,6 @@ apply_answers(KafkaSlot *slot, const Bounds *bounds)
 static bool
 store_partitions(KafkaSlot *slot, const DpipePosition *next)
 {
-	MemoryContext fresh;
-	MemoryContext old;
 	bool		mine;
 
 	kafka_slot_begin(slot);
@@ -321,17 +319,9 @@ store_partitions(KafkaSlot *slot, const DpipePosition *next)
 	if (mine)
 		dpipe_position_set(slot->source, slot->slot, next, NULL);
 	kafka_slot_commit(slot);
-	if (!mine)
-		return false;
-
-	fresh = AllocSetContextCreate(slot->cxt, "dpipe position",
-								  ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(fresh);
-	slot->committed = dpipe_position_copy(next, 0);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(slot->position_cxt);
-	slot->position_cxt = fresh;
-	return true;
+	if (mine)
+		kafka_slot_keep_position(slot, next);
+	return mine;
 }
 
 static bool
