@@ -25,6 +25,12 @@ INSERT INTO dpipe.incarnation (id, database_oid)
     WHERE d.datname = pg_catalog.current_database();
 COMMENT ON TABLE dpipe.incarnation IS 'identity of this database; definitions of another one do not run here';
 
+-- Each version of a definition, of any source, is another one: a source that
+-- is dropped and made again under its name does not look like the one before
+-- to a worker that has not heard of it yet.
+CREATE SEQUENCE dpipe.source_version;
+COMMENT ON SEQUENCE dpipe.source_version IS 'versions of the definitions of sources';
+
 CREATE TABLE dpipe.source (
     name text PRIMARY KEY,
     kind text NOT NULL,
@@ -41,13 +47,13 @@ CREATE TABLE dpipe.source (
     options jsonb NOT NULL,
     workers integer NOT NULL,
     enabled boolean NOT NULL,
-    version bigint NOT NULL DEFAULT 1,
+    version bigint NOT NULL DEFAULT pg_catalog.nextval('dpipe.source_version'::pg_catalog.regclass),
     epoch bigint NOT NULL DEFAULT 1,
     incarnation uuid NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE dpipe.source IS 'definitions of sources; version counts changes of the definition, epoch changes of the positions';
+COMMENT ON TABLE dpipe.source IS 'definitions of sources; version is another with each change of the definition, epoch counts changes of the positions';
 
 -- One row a slot, arrays by partition: one HOT update a batch however many
 -- partitions move. next_offset is what the compare-and-set compares.
@@ -156,6 +162,7 @@ CREATE TABLE dpipe.consumer (
 COMMENT ON TABLE dpipe.consumer IS 'load ids that each consumer of new_rows has read, and gaps that may still be filled';
 
 -- One call a statement: two in one fail with "tuple already updated by self".
+SELECT pg_catalog.pg_extension_config_dump('dpipe.source_version', '');
 SELECT pg_catalog.pg_extension_config_dump('dpipe.source', '');
 SELECT pg_catalog.pg_extension_config_dump('dpipe.position', '');
 SELECT pg_catalog.pg_extension_config_dump('dpipe.load_id', '');

@@ -136,6 +136,10 @@ dpipe_source_lock(const char *name)
 
 /* ---------- create or replace ---------- */
 
+/* Never one that any source has had: see catalog.sql. */
+#define NEXT_VERSION \
+	"pg_catalog.nextval('dpipe.source_version'::pg_catalog.regclass)"
+
 static DpipeStatement source_insert = {
 	"INSERT INTO dpipe.source (name, kind, server, topics, target_schema,"
 	"       target_table, format, envelope, key, start, options, workers,"
@@ -152,7 +156,7 @@ static DpipeStatement source_replace = {
 	"UPDATE dpipe.source s SET server = $3, topics = $4, target_schema = $5,"
 	"       target_table = $6, format = $7, envelope = $8, key = $9,"
 	"       start = $10, options = $11, workers = $12,"
-	"       version = s.version + 1,"
+	"       version = " NEXT_VERSION ","
 	"       epoch = s.epoch + CASE WHEN s.topics = $4 AND s.workers = $12"
 	"                         THEN 0 ELSE 1 END,"
 	"       changed_at = pg_catalog.now()"
@@ -194,7 +198,7 @@ static DpipeStatement position_layout = {
 	"       WHERE u.topic = ANY (s.topics) AND NOT $3),"
 	" sought AS (SELECT t.key AS topic,"
 	"       o.key::pg_catalog.int4 AS partition,"
-	"       o.value::pg_catalog.int8 AS next_offset"
+	"       o.value::pg_catalog.numeric::pg_catalog.int8 AS next_offset"
 	"       FROM pg_catalog.jsonb_each($2) t,"
 	"            pg_catalog.jsonb_each_text(t.value) o),"
 	" entry AS (SELECT h.*, h.partition % s.workers AS slot FROM s, had h"
@@ -439,7 +443,7 @@ dpipe_drop_source(PG_FUNCTION_ARGS)
 /* ---------- seek ---------- */
 
 static DpipeStatement next_epoch = {
-	"UPDATE dpipe.source s SET epoch = s.epoch + 1, version = s.version + 1,"
+	"UPDATE dpipe.source s SET epoch = s.epoch + 1, version = " NEXT_VERSION ","
 	"       start = COALESCE($3, s.start), changed_at = pg_catalog.now()"
 	" WHERE s.name = $1 AND s.kind = $2", 3, {TEXTOID, TEXTOID, JSONBOID}
 };
@@ -518,7 +522,7 @@ static DpipeStatement follow_names[] = {
 	{"UPDATE dpipe.run_node_log l SET owner = n.new_name FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 	{"UPDATE dpipe.source l SET owner = n.new_name,"
-		"       version = l.version + 1, changed_at = pg_catalog.now() FROM " RENAMED
+		"       version = " NEXT_VERSION ", changed_at = pg_catalog.now() FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 	{"UPDATE dpipe.model l SET owner = n.new_name FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
@@ -533,7 +537,7 @@ static DpipeStatement renew_incarnation = {
 /* In a restored dump only names are of any use; history follows them. */
 static DpipeStatement follow_oids[] = {
 	{"UPDATE dpipe.source s SET incarnation = i.id, owner_oid = r.oid,"
-		"       version = s.version + 1, changed_at = pg_catalog.now()"
+		"       version = " NEXT_VERSION ", changed_at = pg_catalog.now()"
 		"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
 		" WHERE r.rolname = s.owner"
 	"   AND (s.incarnation <> i.id OR s.owner_oid <> r.oid)", 0, {0}},

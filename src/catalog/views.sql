@@ -5,6 +5,12 @@
 -- The views belong to the extension's owner and are security barriers: a
 -- function in the caller's WHERE never sees a row that the caller does not.
 -- The functions they call run as the caller and filter by themselves.
+--
+-- Names in a view are resolved when it is made. Whoever may create in the
+-- extension's schema could have planted a function there that fits the types
+-- of a call better than the server's own, and it would run as everybody who
+-- looks; so that schema is not on the path here.
+SET LOCAL search_path TO pg_catalog, pg_temp;
 
 CREATE FUNCTION dpipe._is_mine(owner text, owner_oid oid) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE
@@ -202,3 +208,5 @@ COMMENT ON VIEW dpipe.gap IS 'records that the broker no longer had when their t
 
 GRANT SELECT ON dpipe.source_status, dpipe.source_partition, dpipe.load,
     dpipe.dead_letter, dpipe.gap TO PUBLIC;
+
+SET LOCAL search_path TO @extschema@, pg_temp;

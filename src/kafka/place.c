@@ -49,7 +49,9 @@ offset_value(const JsonbValue *v)
 												NumericGetDatum(v->val.numeric),
 												Int32GetDatum(0)));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(trunc),
-										  NumericGetDatum(v->val.numeric))))
+										  NumericGetDatum(v->val.numeric))) ||
+		DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(trunc),
+										 NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))))
 		return -1;
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
 											 NumericGetDatum(trunc)));
@@ -58,7 +60,8 @@ offset_value(const JsonbValue *v)
 static bool
 is_partition_number(const char *s, int len)
 {
-	if (len < 1 || len > 9)
+	/* One spelling each, or a partition could be given twice. */
+	if (len < 1 || len > 9 || (len > 1 && s[0] == '0'))
 		return false;
 	for (int i = 0; i < len; i++)
 		if (s[i] < '0' || s[i] > '9')

@@ -59,7 +59,7 @@ SELECT n.run_id, n.position, n.node, n.name, n.resource_type, n.owner,
        n.adapter_response, n.sql
   FROM dpipe.run_node_log n
  WHERE dpipe._is_mine(n.owner, n.owner_oid)
-    OR (SELECT pg_has_role('pg_monitor', 'USAGE'));
+    OR (SELECT pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
 COMMENT ON VIEW dpipe.run_node IS 'what became of each node of each run';
 
 CREATE VIEW dpipe.run WITH (security_barrier) AS
@@ -74,7 +74,7 @@ SELECT r.run_id, r.command, r.status, r.caller, r.nodes, r.exclude,
               count(*) FILTER (WHERE n.status = 'skipped') AS skipped
          FROM dpipe.run_node_log n WHERE n.run_id = r.run_id) c
  WHERE dpipe._is_mine(r.caller, r.caller_oid)
-    OR (SELECT pg_has_role('pg_monitor', 'USAGE'));
+    OR (SELECT pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
 COMMENT ON VIEW dpipe.run IS 'runs that the caller, or a role it is a member of, has started';
 
 GRANT SELECT ON dpipe.run, dpipe.run_node TO PUBLIC;
