@@ -133,7 +133,10 @@ $node->sql(q{SELECT dpipe_drop_source('anon')});
 # ---- rights that were lost ----
 
 $node->sql('REVOKE USAGE ON FOREIGN SERVER k FROM etl');
-$node->sql(q{SELECT dpipe_disable_source('late'); SELECT dpipe_enable_source('late')});
+$node->sql(q{SELECT dpipe_disable_source('late')});
+# Enabled again before its worker has looked, it would just go on.
+$node->wait_sql(q{SELECT pids = '{}' FROM dpipe.source_status WHERE source = 'late'});
+$node->sql(q{SELECT dpipe_enable_source('late')});
 ok($node->wait_sql(q{SELECT state = 'retrying' AND reason ~ 'permission denied for foreign server k' FROM dpipe.source_status
         WHERE source = 'late'}), 'without USAGE it says so') or diag status('late', "state || ': ' || reason");
 $node->sql('GRANT USAGE ON FOREIGN SERVER k TO etl');
