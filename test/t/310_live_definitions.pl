@@ -146,6 +146,23 @@ is($node->sql(q{SELECT count(*) FROM dpipe.source_status WHERE source = 'late'})
 ok($node->wait_sql(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'dpipe: late/%'}), 'its workers leave');
 isnt($node->sql(q{SELECT count(*) FROM dpipe.load WHERE source = 'late'}), 0, 'its loads stay');
 
+# ---- dropped and made again in one moment ----
+
+# Two slots and one partition: the second slot has nothing to read, so its
+# position looks like that of a new source.
+$mock->create_topic('lone', 1);
+$mock->create_topic('pair', 2);
+define('twin', 'lone', '{"workers": 2}');
+ok($node->wait_sql(q{SELECT cardinality(pids) = 2 AND lag_records = 0 FROM dpipe.source_status WHERE source = 'twin'}),
+    'a slot without partitions runs');
+$mock->send_records('pair', map { [ $_ % 2, "k$_", '{}' ] } 1 .. 10);
+as_etl(q{BEGIN; SELECT dpipe_drop_source('twin');
+    SELECT dpipe_create_kafka_source('twin', 'k', 'pair', 'raw.twin2', options => '{"workers": 2}'); COMMIT});
+all_there('twin2', 10, 'no worker takes the new source for its own');
+is($node->sql(q{SELECT DISTINCT topic FROM dpipe.source_partition WHERE source = 'twin'}), 'pair',
+    'nor writes into its position');
+as_etl(q{SELECT dpipe_drop_source('twin')});
+
 # ---- secrets, and a broker that does not answer as it should ----
 
 my $secret = 'hunter2-4711';
