@@ -257,20 +257,35 @@ kafka_client_close(KafkaClient *client)
 	/* Else: still resolving a name. The guard stays armed until exit. */
 }
 
+/*
+ * Brokers put texts of theirs into errors, in any encoding; these go to
+ * catalogs, views and the log. Clipped in the middle of a character they
+ * would be as bad, so only ASCII is left.
+ */
+void
+kafka_copy_text(char *to, const char *from, size_t size)
+{
+	strlcpy(to, from, size);
+	for (; *to; to++)
+		if ((unsigned char) *to < ' ' || (unsigned char) *to > '~')
+			*to = '?';
+}
+
 /* Note trouble for the status view; log it once a minute. */
 static void
 note_problem(KafkaClient *client, const char *text)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	strlcpy(client->problem, text, sizeof(client->problem));
+	kafka_copy_text(client->problem, text, sizeof(client->problem));
 	if (client->problem_logged_at != 0 &&
 		!TimestampDifferenceExceeds(client->problem_logged_at, now,
 									LOG_INTERVAL_MS))
 		return;
 	client->problem_logged_at = now;
 	ereport(LOG,
-			(errmsg("Kafka client of source \"%s\": %s", client->source, text)));
+			(errmsg("Kafka client of source \"%s\": %s", client->source,
+					client->problem)));
 }
 
 static void

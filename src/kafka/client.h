@@ -43,6 +43,9 @@ extern void kafka_client_close(KafkaClient *client);
 /* Take what librdkafka logged or reported; drains the wake pipe too. */
 extern void kafka_client_serve(KafkaClient *client);
 
+/* Copy a text of the library or a broker so that it can be stored and shown. */
+extern void kafka_copy_text(char *to, const char *from, size_t size);
+
 /* Data arrived: whatever was wrong is over. */
 extern void kafka_client_healthy(KafkaClient *client);
 

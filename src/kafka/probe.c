@@ -81,7 +81,7 @@ ask_time(KafkaProbe *probe, const KafkaProbePartition *p, int64 ms,
 	rd_kafka_resp_err_t err;
 	bool		ok;
 
-	if (ms < 0)
+	if (ms < 0 || probe->cancel)
 		return true;
 	list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_list_add(list, p->topic, p->partition)->offset = ms;

@@ -167,7 +167,7 @@ set_trouble(KafkaReader *reader, KafkaTrouble trouble, int partition,
 		return;
 	reader->trouble = trouble;
 	reader->trouble_partition = partition;
-	strlcpy(reader->trouble_text, text, sizeof(reader->trouble_text));
+	kafka_copy_text(reader->trouble_text, text, sizeof(reader->trouble_text));
 }
 
 static void
@@ -217,8 +217,8 @@ take_error(KafkaReader *reader, const rd_kafka_message_t *m)
 			break;
 		default:
 			/* Transient: librdkafka goes on by itself. */
-			strlcpy(reader->client->problem, text,
-					sizeof(reader->client->problem));
+			kafka_copy_text(reader->client->problem, text,
+							sizeof(reader->client->problem));
 			break;
 	}
 }
