@@ -31,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/catalog.h"
@@ -245,6 +246,22 @@ check_trackable(Relation rel)
 						errdetail("It is temporary, a system catalog or a partition.")));
 }
 
+/* Before the lock: who does not own the table must not queue up for it. */
+static void
+check_table_owner(Oid relid)
+{
+	HeapTuple tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tup))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+	ReleaseSysCache(tup);
+	if (!has_privs_of_role(GetUserId(), owner))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+}
+
 static void
 run(const char *sql)
 {
@@ -284,10 +301,12 @@ Datum
 dpipe_track(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel = table_open(relid, ShareRowExclusiveLock);
-	char	   *name;
-	AttrNumber	attnum;
+	Relation rel;
+	char *name;
+	AttrNumber attnum;
 
+	check_table_owner(relid);
+	rel = table_open(relid, ShareRowExclusiveLock);
 	check_trackable(rel);
 	name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									  RelationGetRelationName(rel));
