@@ -354,9 +354,36 @@ SELECT count(*) FROM dpipe.run_node;
 SELECT count(*) FROM dpipe_ls();
 SELECT public.try('SELECT count(*) FROM dpipe.run_node_log');
 SELECT public.try('SELECT count(*) FROM dpipe.model');
+SELECT public.try($$SELECT dpipe_track('raw.secret')$$);
+SELECT count(*) FROM dpipe_ls('[');
+SELECT count(*) FROM dpipe_ls('teamwork[!');
+-- What one does with vars is nobody else's error.
+SELECT dpipe_create_model('trap', $${% if var('x', '') %}{{ exceptions.raise_compiler_error('sprung by ' ~ var('x')) }}{% endif %}select 1$$);
 SET ROLE regress_dpipe_bob;
+SELECT node, status FROM public.run(vars => '{"x": "a secret"}');
 SELECT node, status, alias FROM dpipe.run_node ORDER BY run_id, position;
+-- Nor a model that has lost its owner.
 RESET ROLE;
+CREATE ROLE regress_dpipe_gone;
+GRANT ALL ON SCHEMA mart TO regress_dpipe_gone;
+SET ROLE regress_dpipe_gone;
+SELECT dpipe_create_model('lost', 'select 1');
+RESET ROLE;
+REVOKE ALL ON SCHEMA mart FROM regress_dpipe_gone;
+DROP ROLE regress_dpipe_gone;
+SET ROLE regress_dpipe_bob;
+SELECT node, status FROM public.run();
+RESET ROLE;
+SELECT public.try('SELECT dpipe_run()');
+SELECT dpipe_drop_model('lost');
+-- A monitor sees what happened and not with what.
+CREATE ROLE regress_dpipe_watch IN ROLE pg_monitor;
+SET ROLE regress_dpipe_watch;
+SELECT node, status, message, adapter_response, sql FROM dpipe.run_node WHERE name = 'teamwork' ORDER BY run_id DESC LIMIT 1;
+SELECT count(*) > 0, count(vars) FROM dpipe.run;
+RESET ROLE;
+DROP ROLE regress_dpipe_watch;
+SELECT dpipe_drop_model('trap');
 -- The path is that of the definition, temporary objects last.
 CREATE SCHEMA lib;
 CREATE FUNCTION lib.answer() RETURNS integer LANGUAGE sql AS 'SELECT 42';

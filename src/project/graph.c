@@ -178,6 +178,17 @@ read_models(void)
 }
 
 /*
+ * Others' templates are not evaluated with the caller's vars: what they do
+ * with them, an error for one, would be the caller's.
+ */
+static bool
+depends_on_vars(const DpipeNode *node, const Jsonb *vars)
+{
+	return vars != NULL && JB_ROOT_IS_OBJECT(vars) && JB_ROOT_COUNT(vars) > 0 &&
+		   OidIsValid(node->owner) && dpipe_may_act_as(node->owner);
+}
+
+/*
  * Settle what follows from a model's config. The stored config is the whole
  * one already, so nothing is laid over it again.
  */
@@ -185,7 +196,7 @@ static void
 settle_model(DpipeNode *node, const Jsonb *vars)
 {
 	node->unique_id = dpipe_model_id(DPIPE_PACKAGE, node->name);
-	if (vars != NULL && JB_ROOT_IS_OBJECT(vars) && JB_ROOT_COUNT(vars) > 0)
+	if (depends_on_vars(node, vars))
 	{
 		DpipeParsed parsed;
 

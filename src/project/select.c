@@ -62,6 +62,15 @@ match_class(const char **p, char c)
 	return hit != negated;
 }
 
+/* Is what follows a "[" closed? A "]" that comes first is one of the class. */
+static bool
+is_class(const char *p)
+{
+	if (*p == '!')
+		p++;
+	return *p != '\0' && strchr(p + 1, ']') != NULL;
+}
+
 /* Shell-style wildcards; linear, as only the last star is tried again. */
 static bool
 wildcard_match(const char *p, const char *s)
@@ -80,7 +89,7 @@ wildcard_match(const char *p, const char *s)
 			p = next;
 			continue;
 		}
-		if (*p == '[' && strchr(next + (*next == '!') + 1, ']') != NULL)
+		if (*p == '[' && is_class(next))
 		{
 			if (match_class(&next, *s))
 			{

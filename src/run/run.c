@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
@@ -110,6 +111,15 @@ new_uuid(void)
 
 /* ---------- selection ---------- */
 
+/* In a copy that was not adopted the owner is whoever has the name. */
+static bool
+is_callers(const DpipeNode *node)
+{
+	Oid owner = OidIsValid(node->owner) ? node->owner : get_role_oid(node->owner_name, true);
+
+	return superuser() || (OidIsValid(owner) && dpipe_may_act_as(owner));
+}
+
 /*
  * "All" is all that the caller may run. Whoever names a model of somebody
  * else's is told.
@@ -125,7 +135,7 @@ select_to_run(const DpipeGraph *graph, const DpipeRun *run)
 	{
 		DpipeNode  *node = lfirst(lc);
 
-		if (run->nodes == NULL && OidIsValid(node->owner) && !dpipe_may_act_as(node->owner))
+		if (run->nodes == NULL && !is_callers(node))
 			continue;
 		dpipe_model_check_owner(node);
 		result = lappend(result, node);

@@ -51,12 +51,16 @@ COMMENT ON TABLE dpipe.run_node_log IS 'what became of each node of each run, in
 
 SELECT pg_catalog.pg_extension_config_dump('dpipe.run_id', '');
 
+-- A message quotes values, and the text is its owner's: as with records,
+-- pg_monitor sees what happened and not with what.
 CREATE VIEW dpipe.run_node WITH (security_barrier) AS
 SELECT n.run_id, n.position, n.node, n.name, n.resource_type, n.owner,
        n.schema, n.alias, n.relation_name, n.status, n.rows, n.failures,
        extract(epoch FROM n.ended_at - n.started_at)::double precision AS seconds,
-       n.message, n.sqlstate, n.started_at, n.ended_at, n.pid,
-       n.adapter_response, n.sql
+       CASE WHEN dpipe._is_mine(n.owner, n.owner_oid) THEN n.message END AS message,
+       n.sqlstate, n.started_at, n.ended_at, n.pid,
+       CASE WHEN dpipe._is_mine(n.owner, n.owner_oid) THEN n.adapter_response END AS adapter_response,
+       CASE WHEN dpipe._is_mine(n.owner, n.owner_oid) THEN n.sql END AS sql
   FROM dpipe.run_node_log n
  WHERE dpipe._is_mine(n.owner, n.owner_oid)
     OR (SELECT pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
@@ -64,7 +68,9 @@ COMMENT ON VIEW dpipe.run_node IS 'what became of each node of each run';
 
 CREATE VIEW dpipe.run WITH (security_barrier) AS
 SELECT r.run_id, r.command, r.status, r.caller, r.nodes, r.exclude,
-       r.full_refresh, r.vars, r.options, r.started_at, r.ended_at,
+       r.full_refresh,
+       CASE WHEN dpipe._is_mine(r.caller, r.caller_oid) THEN r.vars END AS vars,
+       r.options, r.started_at, r.ended_at,
        extract(epoch FROM r.ended_at - r.started_at)::double precision AS seconds,
        r.pid, r.invocation_id, c.success, c.error, c.skipped
   FROM dpipe.run_log r
