@@ -9,13 +9,16 @@
 #ifndef DPIPE_COMPAT_H
 #define DPIPE_COMPAT_H
 
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
 #include "postgres.h"
+#include "utils/wait_event.h"
+#endif
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "dpipe supports PostgreSQL 15 to 18"
 #endif
-
-#include "utils/wait_event.h"
 
 /*
  * Custom wait events exist since 17 (commit c9af054653); before that all of
@@ -118,6 +121,22 @@
  */
 #ifndef pg_attribute_noreturn
 #define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+/*
+ * Integers may be written 0x2A and 1_000 since 16 (commits 6fcda9aba8 and
+ * faff8f8e47).
+ */
+#define DPIPE_INTEGER_LITERALS (PG_VERSION_NUM >= 160000)
+
+/*
+ * The largest exponent that numeric's input reads. 16 reads it itself, not
+ * with strtol() (commit faff8f8e47), and compares it otherwise.
+ */
+#if PG_VERSION_NUM >= 160000
+#define DPIPE_NUMERIC_MAX_EXPONENT (PG_INT32_MAX / 2)
+#else
+#define DPIPE_NUMERIC_MAX_EXPONENT (PG_INT32_MAX / 2 - 1)
 #endif
 
 /* Membership lost its implied SET right in 16 (commit 3d14e171e9). */

@@ -511,9 +511,9 @@ parse_integer(const char *s, int len, int64 *result)
 		return PARSED_SYNTAX;
 	for (; len > 0; s++, len--)
 	{
-		/* 16 and later know 0x2A and 1_000 (commits 6fcda9aba8, faff8f8e47). */
+		/* 0x2A, 1_000 */
 		if (*s == '_' || ((*s | 0x20) >= 'a' && (*s | 0x20) <= 'z'))
-			return PG_VERSION_NUM >= 160000 ? PARSED_OTHER : PARSED_SYNTAX;
+			return DPIPE_INTEGER_LITERALS ? PARSED_OTHER : PARSED_SYNTAX;
 		if (*s < '0' || *s > '9')
 			return PARSED_SYNTAX;
 		/* downwards: the most negative number has no positive twin */
@@ -684,7 +684,7 @@ parse_exponent(const char *s, const char *end, int64 *exponent)
 		if (n < PG_INT32_MAX)
 			n = n * 10 + (*s - '0');
 	}
-	if (n >= PG_INT32_MAX / 2)
+	if (n > DPIPE_NUMERIC_MAX_EXPONENT)
 		return PARSED_RANGE;
 	*exponent = negative ? -n : n;
 	return PARSED_OK;
@@ -821,7 +821,7 @@ encode_numeric_word(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 		sign = NUMERIC_PINF;
 	else if (is_word(s, len, "-Infinity") || is_word(s, len, "-inf"))
 		sign = NUMERIC_NINF;
-	else if (PG_VERSION_NUM >= 160000 && len > 0 &&
+	else if (DPIPE_INTEGER_LITERALS && len > 0 &&
 			 (isdigit((uint8) s[len > 1 && (*s == '-' || *s == '+')])))
 		return encode_any(run, col, value, out);	/* 0x2A, 1_000 */
 	else

@@ -14,6 +14,7 @@
 #include "postgres.h"
 #endif
 
+#include "base/compat.h"
 #include "load/scan.h"
 
 /* Limits of numeric: see NUMERIC_WEIGHT_MASK and NUMERIC_DSCALE_MAX. */
@@ -201,7 +202,7 @@ number_fits(const char *digits, int nint, int nfrac, const char *exp_text,
 		for (; exp_text < end; exp_text++)
 		{
 			exponent = exponent * 10 + (*exp_text - '0');
-			if (exponent >= PG_INT32_MAX / 2)
+			if (exponent > DPIPE_NUMERIC_MAX_EXPONENT)
 				return false;
 		}
 		if (negative)

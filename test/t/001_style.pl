@@ -41,7 +41,7 @@ foreach my $file (sort @files)
         next if $file =~ /\.sql$/;
         $say->('indents with tabs', $place) if $lines[$i] =~ /^ {4,}\S/;
         $say->('leaves versions to base/compat.h', $place)
-            if $lines[$i] =~ /^#.*PG_VERSION_NUM/ && $name ne 'src/base/compat.h';
+            if $lines[$i] =~ /PG_VERSION_NUM|PG_MAJORVERSION/ && $name ne 'src/base/compat.h';
     }
 }
 foreach my $rule (
