@@ -71,11 +71,13 @@ sql("INSERT INTO candidates (v) VALUES $list");
 
 my @types = (
     qw(boolean smallint integer bigint real numeric text bytea json date interval uuid inet money mood
-      small_positive text[] integer[] jsonb[] int4range point macaddr name tsvector xml), 'double precision',
+      small_positive text[] integer[] jsonb[] int4range point macaddr name tsvector), 'double precision',
     'numeric(5,2)', 'numeric(3,-2)', 'numeric(2,4)', 'varchar(3)', 'char(3)', 'varchar', 'bpchar', '"char"', 'timestamp',
     'timestamp(0)', 'timestamptz', 'timestamptz(3)', 'time', 'time(0)', 'timetz', 'bit(4)', 'varbit', 'jsonb',
     'varchar(2)[]', 'xid8', 'oid', 'pg_lsn',
 );
+push @types, 'xml'
+    if sql(q{SELECT setting ~ 'with-libxml' FROM pg_config WHERE name = 'CONFIGURE'}) eq 't';
 foreach my $path ('copy', 'sql')
 {
 load_path($path eq 'sql' ? 'sql' : 'auto');

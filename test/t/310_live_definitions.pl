@@ -185,8 +185,8 @@ is(status('secure', 'state'), 'disabled', 'and it says so');
 ok($node->wait_sql(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'dpipe: secure/%'}, seconds => 5),
     'its worker leaves');
 
-my $catalogs = join "\n", $node->sql(q{SELECT query_to_xml(format('SELECT * FROM %s', c.oid::regclass), true, false, '')
-    FROM pg_class c WHERE relnamespace = 'dpipe'::regnamespace AND relkind IN ('r', 'v', 'S')}),
+my $catalogs = join "\n", $node->sql(q{SELECT format('SELECT * FROM %s', c.oid::regclass)
+    FROM pg_class c WHERE relnamespace = 'dpipe'::regnamespace AND relkind IN ('r', 'v', 'S') \gexec}),
     $node->sql('SELECT * FROM pg_stat_activity');
 like($catalogs, qr/orders/, 'all catalogs were looked at');
 unlike($catalogs, qr/\Q$secret\E/, 'no catalog has the secret');
