@@ -7,6 +7,7 @@ help:
 	@echo "make installcheck    pg_regress against a running server that has it installed"
 	@echo "make check           everything, on servers and brokers of its own"
 	@echo "make check-long      the same with more kills and more records"
+	@echo "make check-versions  the same, as far as it needs no Kafka, on other PostgreSQL versions"
 	@echo "make demo            events flow from a broker to a mart; make demo-stop ends it"
 	@echo "make bench           all benches; writes test/bench/results.md"
 	@echo "make fmt             format the C sources with PostgreSQL's pgindent"
@@ -16,6 +17,9 @@ check:
 
 check-long:
 	@DPIPE_LONG=1 bash test/check.sh $(TESTS)
+
+check-versions:
+	@bash test/lib/versions.sh $(TESTS)
 
 demo:
 	@bash demo/run.sh

@@ -1,30 +1,46 @@
 #!/bin/sh
-# packages.sh build|demo|check …: the Debian packages that a purpose needs.
+# packages.sh build|demo|check|kafka|versions …: the Debian packages that a purpose needs.
 #
 # Installs only what is missing and says so first; does nothing, and asks for
 # nothing, when all is there. Without root's rights it tells the command.
 # dpipe is built for the server whose pg_config is found: another version's
-# own pg_config (PG_CONFIG) keeps Debian's server from being installed.
+# own pg_config (PG_CONFIG) keeps Debian's server from being installed. Else
+# it is the newest of those that dpipe supports and this Debian has.
 set -eu
 
-version=15
-build="gcc make pkg-config librdkafka-dev libssl-dev"
-server="postgresql-$version postgresql-server-dev-$version"
+build="gcc libc6-dev make pkg-config librdkafka-dev libssl-dev"
 demo=""
-check="libipc-run-perl python3-jinja2 kcat openjdk-17-jre-headless maven ca-certificates"
+check="libipc-run-perl kcat"
+kafka="maven ca-certificates"
+command -v java > /dev/null 2>&1 || kafka="$kafka default-jre-headless"
+versions="debootstrap"
+python3 -m pip --version > /dev/null 2>&1 || versions="$versions python3-pip"
 
-pg_config=${PG_CONFIG:-pg_config}
-if command -v "$pg_config" > /dev/null 2>&1 &&
-    [ -f "$("$pg_config" --pgxs)" ] && [ -x "$("$pg_config" --bindir)/initdb" ]; then
-    server=
-fi
+has_server() {
+    pg_config=${PG_CONFIG:-pg_config}
+    command -v "$pg_config" > /dev/null 2>&1 &&
+        pgxs=$("$pg_config" --pgxs 2> /dev/null) && [ -f "$pgxs" ] &&
+        [ -x "$("$pg_config" --bindir)/initdb" ]
+}
 
-wanted="$build $server"
+offered_server() {
+    for version in 18 17 16 15; do
+        if [ -n "$(apt-cache madison "postgresql-server-dev-$version" 2> /dev/null)" ]; then
+            echo "postgresql-$version postgresql-server-dev-$version"
+            return
+        fi
+    done
+    echo "postgresql postgresql-server-dev-all"
+}
+
+wanted=$build
 for purpose in "$@"; do
     case $purpose in
         build) ;;
         demo) wanted="$wanted $demo" ;;
         check) wanted="$wanted $check" ;;
+        kafka) wanted="$wanted $kafka" ;;
+        versions) wanted="$wanted $versions" ;;
         *) echo "packages.sh: unknown purpose \"$purpose\"" >&2; exit 2 ;;
     esac
 done
@@ -45,18 +61,24 @@ missing=
 for package in $wanted; do
     is_installed "$package" || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+if has_server; then server=no; else server=yes; fi
+[ "$server" = yes ] || [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then
+    [ "$server" = no ] || missing="$missing $(offered_server)"
     echo "Debian packages are missing. Install them with:"
     echo "    sudo apt-get install -y$missing"
     exit 1
 fi
-echo "Installing Debian packages:$missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } > "$log" 2>&1; then
-    tail -n 20 "$log" >&2
-    exit 1
-fi
+run() {
+    "$@" > "$log" 2>&1 || { tail -n 20 "$log" >&2; exit 1; }
+}
+# A new machine has no lists: before them nobody knows which server there is.
+run apt-get update -q
+[ "$server" = no ] || missing="$missing $(offered_server)"
+echo "Installing Debian packages:$missing"
+# shellcheck disable=SC2086
+run apt-get install -q -y --no-install-recommends $missing
