@@ -60,13 +60,13 @@ make_root() {
 
     if [ ! -e "$root" ]; then
         echo "Installing Debian $1 into $root (about 2 GB)"
-        mkdir -p "$cache"
-        rm -rf "$root".new
         work=$root.new
-        if ! debootstrap --variant=minbase --include=netbase,ca-certificates \
+        rm -rf --one-file-system "$work"
+        # It mounts, and when it is killed it does not unmount.
+        if ! unshare --mount debootstrap --variant=minbase --include=netbase,ca-certificates \
             "$1" "$work" > "$log" 2>&1; then
             reason="debootstrap: $(grep '^E:' "$log" | tail -n 1)"
-            rm -rf "$work"
+            rm -rf --one-file-system "$work"
             return 1
         fi
         # No services, no clusters but the tests' own.
@@ -108,7 +108,7 @@ fetch_16() {
         mv "$dir".new "$dir"
     fi
     mkdir -p "$tree/opt"
-    [ -e "$tree/opt/pgserver" ] || cp -a "$dir/pgserver" "$dir/pgserver.libs" "$tree/opt/"
+    cp -au "$dir/pgserver" "$dir/pgserver.libs" "$tree/opt/"
     mkdir -p "$tree/opt/pgserver/pginstall/lib/postgresql/pgxs/src/test/perl"
     cp -r "$cache/debian-trixie/usr/lib/postgresql/17/lib/pgxs/src/test/perl/." \
         "$tree/opt/pgserver/pginstall/lib/postgresql/pgxs/src/test/perl/"
@@ -160,12 +160,18 @@ try() {
     fi
     echo "== PostgreSQL $version (Debian $suite)"
     copy_tree
+    mkdir -p "$cache"
+    exec 9> "$cache/versions.lock"
+    flock 9
     make_root $suite || { skip "$reason"; return; }
     if [ "$version" = 16 ]; then
         [ "$(uname -m)" = x86_64 ] || { skip "PyPI has it for x86_64 only"; return; }
         fetch_16 || { skip "$reason"; return; }
         env+=(LD_LIBRARY_PATH=/opt/pgserver.libs)
     fi
+    exec 9>&-
+    # The server was installed anew: so must be the copy that tests use.
+    [ ! "$root/var/lib/dpkg/status" -nt "$tree/tmp_install" ] || rm -rf "$tree/tmp_install"
     case $(enter "$root" "$tree" ro "$server/bin/pg_config" --version 2> /dev/null) in
         "PostgreSQL $version"[.a-z]*) ;;
         *) skip "Debian $suite has another version now"; return ;;
