@@ -4,7 +4,8 @@
  *
  * Every change of a position or the ledger is one SQL statement keyed by
  * (source, slot). Lock order: a definition's row in dpipe.source first, then
- * position rows; a worker locks its position row only.
+ * position rows or states. A worker locks its position row only, and a
+ * definition only for the moment in which it leaves a state that lasts.
  */
 #include "base/compat.h"
 
@@ -593,7 +594,11 @@ dpipe_load_record(const DpipeSource *source, int slot, const DpipeLoad *load,
 static DpipeStatement gap_insert = {
 	"INSERT INTO dpipe.gap_log (source, owner, owner_oid, topic, partition,"
 	"       from_offset, to_offset, action)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8"
+	"  WHERE $8 <> 'stop' OR NOT EXISTS (SELECT 1 FROM dpipe.gap_log g"
+	"        WHERE g.source = $1 AND g.topic = $4 AND g.partition = $5"
+	"          AND g.from_offset = $6 AND g.to_offset = $7"
+	"          AND g.action = $8)",
 	8, {TEXTOID, TEXTOID, OIDOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID}
 };
 
@@ -652,6 +657,31 @@ dpipe_slot_state_set(const char *source, int slot, const char *state,
 	dpipe_spi_begin(&spi);
 	(void) dpipe_spi_run(&state_upsert, args, nulls, false, 0);
 	dpipe_spi_end(&spi);
+}
+
+static DpipeStatement definition_hold = {
+	"SELECT 1 FROM dpipe.source s WHERE s.name = $1 AND s.version = $2"
+	"   FOR SHARE OF s", 2, {TEXTOID, INT8OID}
+};
+
+bool
+dpipe_slot_state_settle(const DpipeSource *source, int slot,
+						const char *state, const char *reason,
+						const char *last_error)
+{
+	DpipeSpi	spi;
+	Datum		args[2] = {
+		CStringGetTextDatum(source->name),
+		Int64GetDatum(source->version),
+	};
+	bool		held;
+
+	dpipe_spi_begin(&spi);
+	held = dpipe_spi_run(&definition_hold, args, NULL, false, 0) == 1;
+	dpipe_spi_end(&spi);
+	if (held)
+		dpipe_slot_state_set(source->name, slot, state, reason, last_error);
+	return held;
 }
 
 static DpipeStatement state_clear = {

@@ -143,6 +143,7 @@ extern void dpipe_load_record(const DpipeSource *source, int slot,
 							  const DpipePosition *from,
 							  const DpipePosition *to);
 
+/* A gap at which the source stands ("stop") is recorded once. */
 extern void dpipe_gap_record(const DpipeSource *source, const char *topic,
 							 int32 partition, int64 from_offset,
 							 int64 to_offset, const char *action);
@@ -156,5 +157,14 @@ extern void dpipe_slot_state_set(const char *source, int slot,
 								 const char *state, const char *reason,
 								 const char *last_error);
 extern void dpipe_slot_state_clear(const char *source, int slot);
+
+/*
+ * A state that lasts ("error", "finished"), unless the definition is no longer
+ * of "source"'s version: it would stick to a definition that it says nothing
+ * about. Holds the definition until the transaction ends. False: not set.
+ */
+extern bool dpipe_slot_state_settle(const DpipeSource *source, int slot,
+									const char *state, const char *reason,
+									const char *last_error);
 
 #endif							/* DPIPE_CATALOG_H */

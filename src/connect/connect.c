@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/numeric.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -662,4 +663,34 @@ dpipe_kafka_properties(const char *server_name, Oid role, const Jsonb *extra)
 		result = add_options(result, options, owner_trusted);
 
 	return list_concat(result, source_properties(extra, role));
+}
+
+/* ---------- changes ---------- */
+
+static uint64 connection_changes = 0;
+
+static void
+connection_may_have_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	connection_changes++;
+}
+
+uint64
+dpipe_connection_changes(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		static const int caches[] = {
+			FOREIGNSERVEROID, USERMAPPINGOID, AUTHOID, AUTHMEMROLEMEM
+		};
+
+		for (int i = 0; i < lengthof(caches); i++)
+			CacheRegisterSyscacheCallback(caches[i],
+										  connection_may_have_changed,
+										  (Datum) 0);
+		registered = true;
+	}
+	return connection_changes;
 }

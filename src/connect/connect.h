@@ -28,6 +28,13 @@ typedef struct DpipeProperty
 extern List *dpipe_kafka_properties(const char *server, Oid role,
 									const Jsonb *extra);
 
+/*
+ * Grows whenever properties may have become others: a server, a user mapping,
+ * a role or a membership was changed. A change is noticed at the start of a
+ * transaction.
+ */
+extern uint64 dpipe_connection_changes(void);
+
 /* Check the pass-through options of a source at definition time. */
 extern void dpipe_kafka_check_extra(const Jsonb *extra, Oid role);
 

@@ -15,6 +15,9 @@
  *	 worker/exit.c ends the process by _exit(). A client backend destroys the
  *	 handle before it returns or raises, in a thread, and waits for that only
  *	 for a moment; while the handle is alive the guard stays armed.
+ *
+ * Texts come from the library and, through it, from brokers, which may send
+ * any bytes; and both may quote a secret. None is shown as it comes.
  */
 #include "base/compat.h"
 
@@ -22,12 +25,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
 #include "connect/connect.h"
 #include "kafka/client.h"
+#include "kafka/probe.h"
 #include "worker/worker.h"
 
 /* Same trouble of a source in the log: at most this often. */
@@ -55,6 +61,7 @@ static const ConfDefault conf_defaults[] = {
 	{"client.id", "dpipe", false},
 	{"group.id", "dpipe", false},	/* assign() wants one; nothing is committed */
 	{"isolation.level", "read_committed", false},
+	{"check.crcs", "true", false},	/* or damage is loaded as if it were data */
 	{"queued.min.messages", "1000000", false},
 	{"queued.max.messages.kbytes", "131072", false},
 	{"fetch.message.max.bytes", "4194304", false},
@@ -105,13 +112,43 @@ set_property(rd_kafka_conf_t *conf, const char *name, const char *value,
 			 errmsg("librdkafka refuses property \"%s\": %s", name, errstr)));
 }
 
+static uint64
+hash_properties(List *properties)
+{
+	uint64		hash = 0;
+	ListCell   *lc;
+
+	foreach(lc, properties)
+	{
+		DpipeProperty *p = lfirst(lc);
+
+		/* With their ends, or two could be taken for one. */
+		hash = hash_bytes_extended((const unsigned char *) p->name,
+								   strlen(p->name) + 1, hash);
+		hash = hash_bytes_extended((const unsigned char *) p->value,
+								   strlen(p->value) + 1, hash);
+	}
+	return hash;
+}
+
+bool
+kafka_client_is_outdated(const KafkaClient *client, const DpipeSource *source,
+						 Oid role)
+{
+	return client->properties !=
+		hash_properties(dpipe_kafka_properties(source->server, role,
+											   source->librdkafka));
+}
+
 static rd_kafka_conf_t *
-make_conf(const DpipeSource *source, Oid role)
+make_conf(KafkaClient *client, const DpipeSource *source, Oid role)
 {
 	List	   *properties = dpipe_kafka_properties(source->server, role,
 													source->librdkafka);
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	ListCell   *lc;
+
+	client->properties = hash_properties(properties);
 
 	for (int i = 0; i < lengthof(conf_defaults); i++)
 		set_property(conf, conf_defaults[i].name, conf_defaults[i].value,
@@ -120,6 +157,8 @@ make_conf(const DpipeSource *source, Oid role)
 	{
 		DpipeProperty *p = lfirst(lc);
 
+		if (p->secret)
+			client->secrets = lappend(client->secrets, (void *) p->value);
 		set_property(conf, p->name, p->value, p->secret, false);
 	}
 	for (int i = 0; i < lengthof(conf_forced); i++)
@@ -130,15 +169,21 @@ make_conf(const DpipeSource *source, Oid role)
 }
 
 static void
-open_wake_pipe(KafkaClient *client)
+open_wake_pipe(KafkaClient *client, rd_kafka_conf_t *conf)
 {
 	int			fds[2];
 
 	/* A full pipe must not block a librdkafka thread, nor an empty one us. */
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+	{
+		int			save_errno = errno;
+
+		rd_kafka_conf_destroy(conf);
+		errno = save_errno;
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create pipe: %m")));
+	}
 	ReserveExternalFD();
 	ReserveExternalFD();
 	client->wake_read = fds[0];
@@ -149,11 +194,12 @@ KafkaClient *
 kafka_client_open(const DpipeSource *source, Oid role)
 {
 	KafkaClient *client = palloc0(sizeof(KafkaClient));
-	rd_kafka_conf_t *conf = make_conf(source, role);
+	rd_kafka_conf_t *conf;
 	char		errstr[512];
 
 	client->source = pstrdup(source->name);
-	open_wake_pipe(client);
+	conf = make_conf(client, source, role);
+	open_wake_pipe(client, conf);
 	dpipe_exit_guard_arm();
 	client->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, errstr, sizeof(errstr));
 	if (client->rk == NULL)
@@ -164,10 +210,12 @@ kafka_client_open(const DpipeSource *source, Oid role)
 		close(client->wake_write);
 		ReleaseExternalFD();
 		ReleaseExternalFD();
+		kafka_client_take_text(client, client->problem,
+							   sizeof(client->problem), errstr);
 		ereport(ERROR,
 				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 				 errmsg("could not make a Kafka client for source \"%s\": %s",
-						source->name, errstr)));
+						source->name, client->problem)));
 	}
 	client->consumer_queue = rd_kafka_queue_get_consumer(client->rk);
 	client->main_queue = rd_kafka_queue_get_main(client->rk);
@@ -200,6 +248,7 @@ kafka_start_thread(void *(*body) (void *), void *arg, pthread_t *thread)
 typedef struct ClosingHandle
 {
 	rd_kafka_t *rk;
+	KafkaProbe *probes;			/* that still use it */
 	int			fds[2];
 	volatile sig_atomic_t done;
 } ClosingHandle;
@@ -209,6 +258,7 @@ destroy_handle(void *arg)
 {
 	ClosingHandle *closing = arg;
 
+	kafka_probes_join(closing->probes);
 	rd_kafka_destroy_flags(closing->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	close(closing->fds[0]);
 	close(closing->fds[1]);
@@ -236,10 +286,12 @@ kafka_client_close(KafkaClient *client)
 	if (closing == NULL)
 		return;					/* the guard stays armed: leaking is safe */
 	closing->rk = client->rk;
+	closing->probes = client->retired;
 	closing->fds[0] = client->wake_read;
 	closing->fds[1] = client->wake_write;
 	closing->done = 0;
 	client->rk = NULL;
+	client->retired = NULL;
 	if (kafka_start_thread(destroy_handle, closing, &thread) != 0)
 	{
 		free(closing);
@@ -257,18 +309,83 @@ kafka_client_close(KafkaClient *client)
 	/* Else: still resolving a name. The guard stays armed until exit. */
 }
 
+/* ---------- texts ---------- */
+
 /*
- * Brokers put texts of theirs into errors, in any encoding; these go to
- * catalogs, views and the log. Clipped in the middle of a character they
- * would be as bad, so only ASCII is left.
+ * The library quotes pieces of this property, whose whole value is a secret,
+ * when it does not understand it.
  */
-void
-kafka_copy_text(char *to, const char *from, size_t size)
+#define QUOTED_PROPERTY "sasl.oauthbearer.config"
+
+/* Shorter ones would turn up in the middle of words. */
+#define MIN_SECRET_LEN 4
+
+/* Length of the secret that begins here, or 0. */
+static size_t
+secret_at(const KafkaClient *client, const char *s)
 {
-	strlcpy(to, from, size);
-	for (; *to; to++)
-		if ((unsigned char) *to < ' ' || (unsigned char) *to > '~')
-			*to = '?';
+	size_t		longest = 0;
+	ListCell   *lc;
+
+	foreach(lc, client->secrets)
+	{
+		const char *secret = lfirst(lc);
+		size_t		len = strlen(secret);
+
+		if (len >= MIN_SECRET_LEN && len > longest &&
+			strncmp(s, secret, len) == 0)
+			longest = len;
+	}
+	return longest;
+}
+
+/* One character, or what stands for it; the bytes of "from" it takes. */
+static size_t
+take_character(const char *from, size_t left, StringInfo to)
+{
+	int			len = pg_encoding_mblen(PG_UTF8, from);
+
+	if (len > left || !pg_utf8_islegal((const unsigned char *) from, len))
+	{
+		appendStringInfoChar(to, '?');
+		return 1;
+	}
+	if (len == 1 && (*from < ' ' || *from == 0x7f))
+		appendStringInfoChar(to, ' ');
+	else
+		appendBinaryStringInfo(to, from, len);
+	return len;
+}
+
+void
+kafka_client_take_text(const KafkaClient *client, char *to, size_t size,
+					   const char *from)
+{
+	size_t		left = strlen(from);
+	StringInfoData buf;
+	int			len;
+
+	initStringInfo(&buf);
+	while (left > 0 && buf.len < size)
+	{
+		size_t		taken = secret_at(client, from);
+
+		if (taken > 0)
+			appendStringInfoString(&buf, "***");
+		else if (strncmp(from, QUOTED_PROPERTY, strlen(QUOTED_PROPERTY)) == 0)
+		{
+			appendStringInfoString(&buf, QUOTED_PROPERTY);
+			taken = left;
+		}
+		else
+			taken = take_character(from, left, &buf);
+		from += taken;
+		left -= taken;
+	}
+	len = pg_encoding_mbcliplen(PG_UTF8, buf.data, buf.len, size - 1);
+	memcpy(to, buf.data, len);
+	to[len] = '\0';
+	pfree(buf.data);
 }
 
 /* Note trouble for the status view; log it once a minute. */
@@ -277,7 +394,8 @@ note_problem(KafkaClient *client, const char *text)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	kafka_copy_text(client->problem, text, sizeof(client->problem));
+	kafka_client_take_text(client, client->problem, sizeof(client->problem),
+						   text);
 	if (client->problem_logged_at != 0 &&
 		!TimestampDifferenceExceeds(client->problem_logged_at, now,
 									LOG_INTERVAL_MS))
@@ -309,7 +427,12 @@ serve_event(KafkaClient *client, rd_kafka_event_t *event)
 				if (level <= 4)
 					note_problem(client, text);
 				else
-					elog(DEBUG1, "librdkafka %s: %s", facility, text);
+				{
+					char		line[1024];
+
+					kafka_client_take_text(client, line, sizeof(line), text);
+					elog(DEBUG1, "librdkafka %s: %s", facility, line);
+				}
 			}
 			break;
 		default:

@@ -11,6 +11,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
 #include "catalog/catalog.h"
@@ -29,10 +30,20 @@ typedef struct KafkaClient
 	bool		brokers_down;	/* said by librdkafka, until data flows again */
 	char		problem[KAFKA_PROBLEM_LEN]; /* the latest trouble, in words */
 	TimestampTz problem_logged_at;
+	List	   *secrets;		/* char *, never to be shown */
+	uint64		properties;		/* hash of those that it was made with */
+	struct KafkaProbe *retired; /* given up, their threads not yet at an end */
 } KafkaClient;
 
 /* Make a handle with the properties that "role" may use. */
 extern KafkaClient *kafka_client_open(const DpipeSource *source, Oid role);
+
+/*
+ * Would a handle be made with other properties now? Raises what
+ * kafka_client_open would, when "role" may not use the server any more.
+ */
+extern bool kafka_client_is_outdated(const KafkaClient *client,
+									 const DpipeSource *source, Oid role);
 
 /*
  * Destroy the handle without ever blocking for long. All messages must have
@@ -43,8 +54,12 @@ extern void kafka_client_close(KafkaClient *client);
 /* Take what librdkafka logged or reported; drains the wake pipe too. */
 extern void kafka_client_serve(KafkaClient *client);
 
-/* Copy a text of the library or a broker so that it can be stored and shown. */
-extern void kafka_copy_text(char *to, const char *from, size_t size);
+/*
+ * Make a text of the library or of a broker fit to be logged and shown: valid
+ * UTF-8, one line, nothing secret in it. Clipped to "size".
+ */
+extern void kafka_client_take_text(const KafkaClient *client, char *to,
+								   size_t size, const char *from);
 
 /* Data arrived: whatever was wrong is over. */
 extern void kafka_client_healthy(KafkaClient *client);

@@ -7,7 +7,8 @@
  * whole cluster. So a thread asks, with short time-outs and a flag that ends
  * it, and writes to the client's wake pipe when the answers are complete. It
  * calls nothing of PostgreSQL; what it shares with the main thread is malloc'd
- * and belongs to the thread until "done" is set.
+ * and belongs to the thread until "done" is set. Nobody waits for its end but
+ * the thread that destroys the handle.
  */
 #include "base/compat.h"
 
@@ -17,7 +18,7 @@
 
 #include "kafka/probe.h"
 
-/* One blocking call of the thread; bounds how long ending it can take. */
+/* One blocking call of the thread; bounds how long it outlives its use. */
 #define CALL_TIMEOUT_MS 500
 #define RETRY_SLEEP_MS 100
 
@@ -27,7 +28,9 @@ struct KafkaProbe
 	int			wake_write;
 	pthread_t	thread;
 	volatile sig_atomic_t cancel;
-	volatile sig_atomic_t done;
+	volatile sig_atomic_t done; /* the answers are complete */
+	volatile sig_atomic_t ended;	/* the thread does nothing any more */
+	KafkaProbe *next;			/* in the client's list of retired ones */
 	int			ntopics;
 	KafkaProbeTopic *topics;
 	int			npartitions;
@@ -121,9 +124,10 @@ probe_thread(void *arg)
 		__sync_synchronize();
 		probe->done = 1;
 		/* A full pipe wakes the reader just as well. */
-		if (write(probe->wake_write, "p", 1) < 0)
-			return NULL;
+		(void) !write(probe->wake_write, "p", 1);
 	}
+	__sync_synchronize();
+	probe->ended = 1;
 	return NULL;
 }
 
@@ -162,12 +166,47 @@ release_memory(KafkaProbe *probe)
 	free(probe);
 }
 
+void
+kafka_probes_join(KafkaProbe *probes)
+{
+	while (probes != NULL)
+	{
+		KafkaProbe *next = probes->next;
+
+		pthread_join(probes->thread, NULL);
+		release_memory(probes);
+		probes = next;
+	}
+}
+
+/* Let go of retired probes whose threads have ended meanwhile. */
+static void
+reap_probes(KafkaClient *client)
+{
+	KafkaProbe **link = &client->retired;
+
+	while (*link != NULL)
+	{
+		KafkaProbe *probe = *link;
+
+		if (!probe->ended)
+		{
+			link = &probe->next;
+			continue;
+		}
+		*link = probe->next;
+		probe->next = NULL;
+		kafka_probes_join(probe);
+	}
+}
+
 KafkaProbe *
 kafka_probe_start(KafkaClient *client, int ntopics, char *const *topics,
 				  int npartitions, const KafkaProbePartition *partitions)
 {
 	KafkaProbe *probe = checked_calloc(1, sizeof(KafkaProbe));
 
+	reap_probes(client);
 	probe->rk = client->rk;
 	probe->wake_write = client->wake_write;
 	probe->topics = checked_calloc(ntopics, sizeof(KafkaProbeTopic));
@@ -218,9 +257,10 @@ kafka_probe_partitions(KafkaProbe *probe, int *n)
 }
 
 void
-kafka_probe_free(KafkaProbe *probe)
+kafka_probe_free(KafkaClient *client, KafkaProbe *probe)
 {
 	probe->cancel = 1;
-	pthread_join(probe->thread, NULL);
-	release_memory(probe);
+	probe->next = client->retired;
+	client->retired = probe;
+	reap_probes(client);
 }

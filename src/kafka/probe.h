@@ -47,7 +47,13 @@ extern const KafkaProbeTopic *kafka_probe_topics(KafkaProbe *probe, int *n);
 extern const KafkaProbePartition *kafka_probe_partitions(KafkaProbe *probe,
 														 int *n);
 
-/* Stop asking; waits for the thread at most half a second or so. */
-extern void kafka_probe_free(KafkaProbe *probe);
+/*
+ * Stop asking. The thread may be in the middle of a call of the library; then
+ * the probe is left with the client until it has come to its end.
+ */
+extern void kafka_probe_free(KafkaClient *client, KafkaProbe *probe);
+
+/* Wait for the threads of retired probes; in any thread. */
+extern void kafka_probes_join(KafkaProbe *probes);
 
 #endif							/* DPIPE_KAFKA_PROBE_H */

@@ -97,8 +97,10 @@ kafka_reader_assign(KafkaReader *reader)
 	rd_kafka_topic_partition_list_destroy(list);
 	if (error != NULL)
 	{
-		char	   *text = pstrdup(rd_kafka_error_string(error));
+		char		text[KAFKA_PROBLEM_LEN];
 
+		kafka_client_take_text(reader->client, text, sizeof(text),
+							   rd_kafka_error_string(error));
 		rd_kafka_error_destroy(error);
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
@@ -167,7 +169,8 @@ set_trouble(KafkaReader *reader, KafkaTrouble trouble, int partition,
 		return;
 	reader->trouble = trouble;
 	reader->trouble_partition = partition;
-	kafka_copy_text(reader->trouble_text, text, sizeof(reader->trouble_text));
+	kafka_client_take_text(reader->client, reader->trouble_text,
+						   sizeof(reader->trouble_text), text);
 }
 
 static void
@@ -215,10 +218,17 @@ take_error(KafkaReader *reader, const rd_kafka_message_t *m)
 		case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
 			set_trouble(reader, KAFKA_TROUBLE_SIZE, i, text);
 			break;
+		case RD_KAFKA_RESP_ERR__BAD_MSG:
+		case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+		case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+		case RD_KAFKA_RESP_ERR_INVALID_MSG:
+			/* librdkafka goes on behind what it cannot read: we must not. */
+			set_trouble(reader, KAFKA_TROUBLE_CORRUPT, i, text);
+			break;
 		default:
 			/* Transient: librdkafka goes on by itself. */
-			kafka_copy_text(reader->client->problem, text,
-							sizeof(reader->client->problem));
+			kafka_client_take_text(reader->client, reader->client->problem,
+								   sizeof(reader->client->problem), text);
 			break;
 	}
 }

@@ -21,6 +21,7 @@ typedef enum KafkaTrouble
 	KAFKA_TROUBLE_SHORT,		/* the log ends before the position */
 	KAFKA_TROUBLE_REPLACED,		/* the log is not the one that was read */
 	KAFKA_TROUBLE_TOPIC,		/* topic or partition is gone, or forbidden */
+	KAFKA_TROUBLE_CORRUPT,		/* records that cannot be read */
 	KAFKA_TROUBLE_SIZE,			/* a record beyond what a client can take */
 } KafkaTrouble;
 

@@ -38,6 +38,7 @@
 
 #include "base/fault.h"
 #include "catalog/status.h"
+#include "connect/connect.h"
 #include "kafka/kafka.h"
 #include "kafka/probe.h"
 #include "kafka/slot.h"
@@ -47,6 +48,7 @@
 #define POSITION_DELAY_MS 1000	/* before moves without records are written */
 #define NOTE_ENDS_MS 5000
 #define REPORT_MS 5000			/* NOTICEs of a client's CALL */
+#define CONNECTION_CHECK_MS 1000
 
 static uint32 wait_event_records = 0;
 
@@ -102,6 +104,7 @@ open_definition(KafkaSlot *slot, const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("source \"%s\" has no slot %d", name, slot->slot)));
 	kafka_slot_keep_position(slot, p);
+	slot->connection_changes = dpipe_connection_changes();
 	slot->client = kafka_client_open(slot->source, slot->source->owner);
 	MemoryContextSwitchTo(old);
 }
@@ -141,7 +144,7 @@ void
 kafka_slot_close(KafkaSlot *slot)
 {
 	if (slot->probe != NULL)
-		kafka_probe_free(slot->probe);
+		kafka_probe_free(slot->client, slot->probe);
 	slot->probe = NULL;
 	if (slot->reader != NULL)
 		kafka_reader_close(slot->reader);
@@ -219,6 +222,51 @@ kafka_slot_wait(KafkaSlot *slot, long timeout_ms)
 		ProcessConfigFile(PGC_SIGHUP);
 	}
 	kafka_client_serve(slot->client);
+}
+
+/*
+ * A worker that has nothing to do, or no broker to do it with, would go on
+ * with the password and the rights of yesterday for ever.
+ */
+static bool
+connection_changed(KafkaSlot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		changed = false;
+
+	if (slot->foreground ||
+		!TimestampDifferenceExceeds(slot->connection_checked_at, now,
+									CONNECTION_CHECK_MS))
+		return false;
+	slot->connection_checked_at = now;
+
+	/* The start of a transaction takes note of what others have changed. */
+	StartTransactionCommand();
+	if (slot->connection_changes != dpipe_connection_changes())
+	{
+		slot->connection_changes = dpipe_connection_changes();
+		changed = kafka_client_is_outdated(slot->client, slot->source,
+										   slot->source->owner);
+	}
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(slot->scratch);
+	if (changed)
+		ereport(LOG,
+				(errmsg("source \"%s\": server \"%s\" or its user mapping was changed, connecting anew",
+						slot->source->name, slot->source->server)));
+	return changed;
+}
+
+bool
+kafka_slot_must_end(KafkaSlot *slot, KafkaSlotEnd *end)
+{
+	if (dpipe_status_yield_requested())
+		*end = KAFKA_SLOT_YIELDED;
+	else if (connection_changed(slot))
+		*end = KAFKA_SLOT_STOPPED;
+	else
+		return false;
+	return true;
 }
 
 /* ---------- the exactness transaction ---------- */
@@ -504,16 +552,19 @@ is_bounded_end(const KafkaSlot *slot)
 static bool
 finish(KafkaSlot *slot)
 {
+	bool		settled = true;
+
 	if (position_differs(slot) && !write_position(slot))
 		return false;
 	if (slot->source->stop_at != NULL && kafka_reader_stopped(slot->reader))
 	{
 		kafka_slot_begin(slot);
-		dpipe_slot_state_set(slot->source->name, slot->slot, "finished",
-							 "reached stop_at", NULL);
+		settled = dpipe_slot_state_settle(slot->source, slot->slot, "finished",
+										  "reached stop_at", NULL);
+		DPIPE_FAULT_POINT("slot_state");
 		kafka_slot_commit(slot);
 	}
-	return true;
+	return settled;
 }
 
 static long
@@ -556,12 +607,7 @@ turn(KafkaSlot *slot, KafkaSlotEnd *end)
 		*end = finish(slot) ? KAFKA_SLOT_FINISHED : KAFKA_SLOT_STOPPED;
 		return false;
 	}
-	if (dpipe_status_yield_requested())
-	{
-		*end = KAFKA_SLOT_YIELDED;
-		return false;
-	}
-	if (!kafka_slot_discover(slot))
+	if (kafka_slot_must_end(slot, end) || !kafka_slot_discover(slot))
 		return false;
 	if (any && slot->client->problem[0] == '\0')
 		slot->idle_since = 0;
@@ -587,14 +633,12 @@ kafka_slot_run(KafkaSlot *slot)
 	KafkaSlotEnd end;
 	MemoryContext old = CurrentMemoryContext;
 
-	if (kafka_slot_start(slot))
+	if (kafka_slot_start(slot, &end))
 	{
 		dpipe_status_set_state(DPIPE_SLOT_RUNNING, "");
 		while (turn(slot, &end))
 			;
 	}
-	else
-		end = KAFKA_SLOT_YIELDED;
 	MemoryContextSwitchTo(old);
 	return end;
 }

@@ -41,6 +41,8 @@ typedef struct KafkaSlot
 	TimestampTz discovered_at;	/* last look for new partitions */
 	TimestampTz noted_at;		/* last time ends were written */
 	TimestampTz reported_at;
+	TimestampTz connection_checked_at;
+	uint64		connection_changes; /* dpipe_connection_changes() then */
 	int64		rows;			/* since the slot was opened */
 	int64		dead_letters;
 	int64		bytes;
@@ -73,17 +75,27 @@ extern void kafka_slot_keep_position(KafkaSlot *slot, const DpipePosition *p);
 extern void kafka_slot_wait(KafkaSlot *slot, long timeout_ms);
 
 /*
- * start.c: find the partitions and make them ready to be read. False: was
- * asked to yield before the brokers answered.
+ * start.c: find the partitions and make them ready to be read. False: had to
+ * end before the brokers answered.
  */
-extern bool kafka_slot_start(KafkaSlot *slot);
+extern bool kafka_slot_start(KafkaSlot *slot, KafkaSlotEnd *end);
 
 /* start.c: look for new partitions now and then. False: slot was moved. */
 extern bool kafka_slot_discover(KafkaSlot *slot);
 
-/* start.c: the ends of one partition, as the broker has them now. */
-extern void kafka_slot_ask_ends(KafkaSlot *slot, const char *topic,
-								int32 partition, int64 *low, int64 *high);
+/*
+ * Did somebody ask for the slot's worker, or change the connection? Looked at
+ * wherever a worker waits; costs nothing most of the time.
+ */
+extern bool kafka_slot_must_end(KafkaSlot *slot, KafkaSlotEnd *end);
+
+/*
+ * start.c: the ends of one partition, as the broker has them now. False: had
+ * to end before it answered.
+ */
+extern bool kafka_slot_ask_ends(KafkaSlot *slot, const char *topic,
+								int32 partition, int64 *low, int64 *high,
+								KafkaSlotEnd *end);
 
 /* trouble.c: settle what the reader could not. False: lasting error. */
 extern bool kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end);

@@ -39,10 +39,10 @@ raise_no_broker(const KafkaSlot *slot)
 
 /*
  * Wait for a probe. A worker waits as long as it takes, visibly; a client
- * hears after a while.
+ * hears after a while. False: had to end before.
  */
-static void
-await_probe(KafkaSlot *slot)
+static bool
+await_probe(KafkaSlot *slot, KafkaSlotEnd *end)
 {
 	TimestampTz begun = GetCurrentTimestamp();
 	char		reason[DPIPE_REASON_LEN];
@@ -62,15 +62,16 @@ await_probe(KafkaSlot *slot)
 					 slot->client->problem);
 			dpipe_status_set_state(DPIPE_SLOT_RETRYING, reason);
 		}
-		if (dpipe_status_yield_requested())
-			return;
+		if (kafka_slot_must_end(slot, end))
+			return false;
 	}
+	return true;
 }
 
 static void
 drop_probe(KafkaSlot *slot)
 {
-	kafka_probe_free(slot->probe);
+	kafka_probe_free(slot->client, slot->probe);
 	slot->probe = NULL;
 }
 
@@ -100,8 +101,8 @@ raise_missing_topic(const KafkaSlot *slot, const KafkaProbeTopic *t)
  * Ask until every topic is there. A topic that was just made may be unknown
  * to a broker for a moment.
  */
-static void
-ask_topics(KafkaSlot *slot)
+static bool
+ask_topics(KafkaSlot *slot, KafkaSlotEnd *end)
 {
 	TimestampTz begun = GetCurrentTimestamp();
 	const KafkaProbeTopic *missing;
@@ -110,12 +111,11 @@ ask_topics(KafkaSlot *slot)
 	{
 		slot->probe = kafka_probe_start(slot->client, slot->source->ntopics,
 										slot->source->topics, 0, NULL);
-		await_probe(slot);
-		if (!kafka_probe_done(slot->probe))
-			return;				/* asked to yield */
+		if (!await_probe(slot, end))
+			return false;
 		missing = missing_topic(slot->probe);
 		if (missing == NULL)
-			return;
+			return true;
 		if (TimestampDifferenceExceeds(begun, GetCurrentTimestamp(),
 									   MISSING_TOPIC_PATIENCE_MS))
 			raise_missing_topic(slot, missing);
@@ -124,9 +124,9 @@ ask_topics(KafkaSlot *slot)
 	}
 }
 
-void
+bool
 kafka_slot_ask_ends(KafkaSlot *slot, const char *topic, int32 partition,
-					int64 *low, int64 *high)
+					int64 *low, int64 *high, KafkaSlotEnd *end)
 {
 	KafkaProbePartition question = {(char *) topic, partition, -1, -1};
 	const KafkaProbePartition *answer;
@@ -135,15 +135,13 @@ kafka_slot_ask_ends(KafkaSlot *slot, const char *topic, int32 partition,
 	if (slot->probe != NULL)
 		drop_probe(slot);
 	slot->probe = kafka_probe_start(slot->client, 0, NULL, 1, &question);
-	await_probe(slot);
-	if (!kafka_probe_done(slot->probe))
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("gave up asking for the ends of topic \"%s\"", topic)));
+	if (!await_probe(slot, end))
+		return false;
 	answer = kafka_probe_partitions(slot->probe, &n);
 	*low = answer->low;
 	*high = answer->high;
 	drop_probe(slot);
+	return true;
 }
 
 /* ---------- deciding ---------- */
@@ -370,7 +368,7 @@ add_partitions(KafkaSlot *slot, int from)
 }
 
 bool
-kafka_slot_start(KafkaSlot *slot)
+kafka_slot_start(KafkaSlot *slot, KafkaSlotEnd *end)
 {
 	Bounds		bounds = source_bounds(slot->source);
 	KafkaProbePartition *questions;
@@ -378,14 +376,12 @@ kafka_slot_start(KafkaSlot *slot)
 	int			n;
 
 	MemoryContextSwitchTo(slot->scratch);
-	ask_topics(slot);
-	if (!kafka_probe_done(slot->probe))
+	if (!ask_topics(slot, end))
 		return false;
 	questions = make_questions(slot, &bounds, &n);
 	drop_probe(slot);
 	slot->probe = kafka_probe_start(slot->client, 0, NULL, n, questions);
-	await_probe(slot);
-	if (!kafka_probe_done(slot->probe))
+	if (!await_probe(slot, end))
 		return false;
 
 	slot->reader = kafka_reader_create(slot->client, slot->source, slot->cxt);

@@ -7,8 +7,10 @@
  */
 #include "base/compat.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "base/fault.h"
 #include "kafka/slot.h"
 
 /*
@@ -18,15 +20,27 @@
 #define SHORT_LOG_PATIENCE_MS 5000
 #define SHORT_LOG_TICK_MS 500
 
-/* A lasting error: recorded, so that the slot is not started again. */
+/*
+ * A lasting error: recorded, so that the slot is not started again, in the
+ * transaction that is open. False: it is about a definition of before.
+ */
+static bool
+record_error(KafkaSlot *slot)
+{
+	/* It may have been clipped in the middle of a character. */
+	slot->error[pg_mbcliplen(slot->error, strlen(slot->error),
+							 sizeof(slot->error) - 1)] = '\0';
+	return dpipe_slot_state_settle(slot->source, slot->slot, "error",
+								   slot->error, slot->error);
+}
+
 static bool
 stop_with_error(KafkaSlot *slot, KafkaSlotEnd *end)
 {
 	kafka_slot_begin(slot);
-	dpipe_slot_state_set(slot->source->name, slot->slot, "error", slot->error,
-						 slot->error);
+	*end = record_error(slot) ? KAFKA_SLOT_ERROR : KAFKA_SLOT_STOPPED;
+	DPIPE_FAULT_POINT("slot_state");
 	kafka_slot_commit(slot);
-	*end = KAFKA_SLOT_ERROR;
 	return false;
 }
 
@@ -34,14 +48,20 @@ static bool
 stop_at_gap(KafkaSlot *slot, const KafkaPartition *p, int64 low,
 			KafkaSlotEnd *end)
 {
-	kafka_slot_begin(slot);
-	dpipe_gap_record(slot->source, p->topic, p->partition, p->next, low, "stop");
-	kafka_slot_commit(slot);
 	snprintf(slot->error, sizeof(slot->error),
 			 "topic \"%s\" partition %d: offsets " INT64_FORMAT " to " INT64_FORMAT
 			 " are gone from the broker; dpipe_seek() past them, or set on_gap",
 			 p->topic, p->partition, p->next, low - 1);
-	return stop_with_error(slot, end);
+	kafka_slot_begin(slot);
+	*end = KAFKA_SLOT_STOPPED;
+	if (record_error(slot))
+	{
+		dpipe_gap_record(slot->source, p->topic, p->partition, p->next, low,
+						 "stop");
+		*end = KAFKA_SLOT_ERROR;
+	}
+	kafka_slot_commit(slot);
+	return false;
 }
 
 /* Move over the gap, with its row, in one transaction. */
@@ -102,7 +122,9 @@ settle_short(KafkaSlot *slot, int i, KafkaSlotEnd *end)
 
 	for (;;)
 	{
-		kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high);
+		if (!kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high,
+								 end))
+			return false;
 		if (high >= p->next)
 		{
 			kafka_reader_retry(slot->reader, i);
@@ -126,7 +148,9 @@ settle_range(KafkaSlot *slot, int i, KafkaSlotEnd *end)
 	int64		low;
 	int64		high;
 
-	kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high);
+	if (!kafka_slot_ask_ends(slot, p->topic, p->partition, &low, &high,
+								 end))
+		return false;
 	if (p->next > high)
 		return settle_short(slot, i, end);
 	if (p->next >= low)
@@ -170,6 +194,16 @@ kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end)
 					 p ? p->topic : "?", p ? p->partition : -1,
 					 p ? p->next : -1, reader->trouble_text);
 			return stop_with_error(slot, end);
+		case KAFKA_TROUBLE_CORRUPT:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("source \"%s\": topic \"%s\" partition %d is damaged at or after offset " INT64_FORMAT ": %s",
+							slot->source->name, p ? p->topic : "?",
+							p ? p->partition : -1, p ? p->next : -1,
+							reader->trouble_text),
+					 errdetail("Nothing behind it is read until the broker has it whole."),
+					 errhint("Run dpipe_seek() to give it up.")));
+			break;
 		case KAFKA_TROUBLE_TOPIC:
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
