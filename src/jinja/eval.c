@@ -445,8 +445,8 @@ jn_eval(JinjaEnv *env, const JnNode *node)
 		case JN_TEST:
 			return eval_apply(env, node);
 		case JN_NOT:
-			return jinja_bool(env, !jinja_truth(env, jn_eval(env,
-															 node->u.operand)));
+			return jinja_bool(env, !jinja_truth(env,
+												jn_eval(env, node->u.operand)));
 		case JN_NEG:
 		case JN_POS:
 			return eval_sign(env, node);

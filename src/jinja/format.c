@@ -484,6 +484,32 @@ field_value(JinjaEnv *env, BraceState *state, const char *p, const char *end)
 	return v;
 }
 
+/* What is not ASCII becomes an escape. */
+static JinjaValue *
+ascii(JinjaEnv *env, JinjaValue *s)
+{
+	const char *p = s->u.string.data;
+	const char *end = p + s->u.string.len;
+	StringInfoData buf;
+
+	jn_buffer_init(env, &buf);
+	while (p < end)
+	{
+		int			len = jn_char_len(p, end);
+		char		escape[16];
+
+		if (!IS_HIGHBIT_SET(*p) || GetDatabaseEncoding() != PG_UTF8)
+			jn_append(env, &buf, p, len);
+		else
+		{
+			jn_escape_char(escape, utf8_to_unicode((const unsigned char *) p));
+			jn_append_cstring(env, &buf, escape);
+		}
+		p += len;
+	}
+	return jn_buffer_string(env, &buf);
+}
+
 static JinjaValue *
 convert(JinjaEnv *env, JinjaValue *v, char how)
 {
@@ -495,7 +521,8 @@ convert(JinjaEnv *env, JinjaValue *v, char how)
 		jn_raise_type(env, "unknown conversion specifier \"%c\"", how);
 	jn_buffer_init(env, &buf);
 	jn_repr(env, &buf, v);
-	return jn_buffer_string(env, &buf);
+	v = jn_buffer_string(env, &buf);
+	return how == 'a' ? ascii(env, v) : v;
 }
 
 /* One field, without its braces. */
@@ -750,6 +777,7 @@ static void
 put_percent_char(JinjaEnv *env, StringInfo out, FormatSpec *spec,
 				 JinjaValue *v)
 {
+	unsigned char text[MAX_UNICODE_EQUIVALENT_STRING + 1];
 	int64		i;
 
 	if (v->kind == JINJA_STRING && jn_length(env, v) == 1)
@@ -759,10 +787,13 @@ put_percent_char(JinjaEnv *env, StringInfo out, FormatSpec *spec,
 	}
 	if (!jn_is_int(v, &i))
 		jn_raise_type(env, "%%c requires an integer or a character");
-	if (i <= 0 || i >= 128)
-		jn_raise_type(env, "%%c supports characters 1 to 127 only");
-	v = jn_char(env, (char[]) {(char) i, '\0'}, 1);
-	put_text(env, out, spec, v);
+	if (i == 0)
+		jn_raise_type(env, "text cannot contain character 0");
+	if (i < 0 || i > 0x10ffff || !is_valid_unicode_codepoint(i) ||
+		(i >= 0xd800 && i <= 0xdfff))
+		jn_raise_type(env, "%%c: " INT64_FORMAT " is not a character", i);
+	pg_unicode_to_server(i, text);
+	put_text(env, out, spec, jinja_string(env, (char *) text));
 }
 
 static void

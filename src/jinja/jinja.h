@@ -39,6 +39,7 @@ typedef enum JinjaKind
 	JINJA_MACRO,
 } JinjaKind;
 
+/* Lives until the call returns; the values live on. */
 typedef struct JinjaArgs
 {
 	int			nargs;
@@ -68,7 +69,10 @@ extern void jinja_env_destroy(JinjaEnv *env);
 extern MemoryContext jinja_env_context(JinjaEnv *env);
 extern void jinja_env_set(JinjaEnv *env, const char *name, JinjaValue *value);
 
-/* Parse; the template lives in "cxt" and may be rendered in many envs. */
+/*
+ * Parse; the template lives in "cxt" and may be rendered in many envs. It must
+ * outlive them: their macros and constants point into it.
+ */
 extern JinjaTemplate *jinja_parse(MemoryContext cxt, const char *name,
 								  const char *text, int len);
 extern void jinja_template_free(JinjaTemplate *tmpl);

@@ -573,6 +573,7 @@ extern void jn_str(JinjaEnv *env, StringInfo buf, JinjaValue *v);
 extern void jn_repr(JinjaEnv *env, StringInfo buf, JinjaValue *v);
 extern JinjaValue *jn_str_value(JinjaEnv *env, JinjaValue *v);
 extern char *jn_repr_cstring(JinjaEnv *env, JinjaValue *v);
+extern void jn_escape_char(char *buf, uint32 c);
 extern void jn_float_repr(char *buf, double d);
 
 #define JN_FLOAT_REPR_LEN 40

@@ -290,6 +290,16 @@ skip_comment(JnLexer *lex, int line, int col)
 	jn_syntax_error(lex, line, col, "missing end of comment tag");
 }
 
+/* Where the next tag begins, or "end". */
+static const char *
+find_tag(const char *p, const char *end)
+{
+	for (; p < end && (p = memchr(p, '{', end - p)) != NULL; p++)
+		if (p + 1 < end && (p[1] == '%' || p[1] == '{' || p[1] == '#'))
+			return p;
+	return end;
+}
+
 /*
  * Text outside tags. Sets "tok" and returns true, or, when nothing came of
  * it (an empty text, a comment), returns false: try again.
@@ -297,40 +307,27 @@ skip_comment(JnLexer *lex, int line, int col)
 static bool
 lex_data(JnLexer *lex, JnToken *tok)
 {
-	const char *p = lex->pos;
+	const char *p = find_tag(lex->pos, lex->end);
+	bool		before;
+	bool		after;
+	const char *close;
 
-	if (p >= lex->end)
+	if (lex->pos >= lex->end)
 	{
-		set_token(lex, tok, JN_TOK_EOF, p);
+		set_token(lex, tok, JN_TOK_EOF, lex->pos);
 		return true;
 	}
-	for (;; p++)
-	{
-		char		sign;
-
-		p = memchr(p, '{', lex->end - p);
-		if (p == NULL || p + 1 >= lex->end)
-			return data_token(lex, tok, lex->end, false);
-		if (p[1] != '%' && p[1] != '{' && p[1] != '#')
-			continue;
-		sign = p + 2 < lex->end ? p[2] : '\0';
-		if (p > lex->pos)
-		{
-			/* The text first; the tag is found again at once. */
-			if (data_token(lex, tok, p, sign == '-'))
-				return true;
-		}
-		break;
-	}
+	/* The text first; the tag is found again at once. */
+	if (p > lex->pos &&
+		data_token(lex, tok, p, p + 2 < lex->end && p[2] == '-'))
+		return true;
+	if (p >= lex->end)
+		return false;
 
 	set_token(lex, tok, JN_TOK_BLOCK_BEGIN, p);
 	if (p[1] == '%')
 	{
-		bool		before;
-		bool		after;
-		const char *close = match_word_tag(p, lex->end, "raw", false,
-										   &before, &after);
-
+		close = match_word_tag(p, lex->end, "raw", false, &before, &after);
 		if (close != NULL)
 		{
 			int			line = tok->line;

@@ -112,6 +112,15 @@ bind_varargs(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 					  macro_name(macro), nparams);
 }
 
+static JinjaValue *
+not_provided(JinjaEnv *env, const JinjaValue *param)
+{
+	char	   *hint = psprintf("parameter \"%s\" was not provided",
+								param->u.string.data);
+
+	return jn_undefined_hint(env, MemoryContextStrdup(env->cxt, hint));
+}
+
 /*
  * Fill the new scope. All arguments are looked at before any default is
  * evaluated; a default sees the parameters before it.
@@ -135,10 +144,9 @@ bind(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 
 	/* A parameter without a value hides the variable outside as well. */
 	for (int i = 0; i < def->nparams; i++)
-		jn_dict_put(env, &env->scope->vars, def->params[i], values[i] != NULL ?
-					values[i] : jn_undefined_hint(env,
-												  psprintf("parameter \"%s\" was not provided",
-														   def->params[i]->u.string.data)));
+		jn_dict_put(env, &env->scope->vars, def->params[i],
+					values[i] != NULL ? values[i] :
+					not_provided(env, def->params[i]));
 	for (int i = first_default; i < def->nparams; i++)
 		if (values[i] == NULL)
 			jn_dict_put(env, &env->scope->vars, def->params[i],

@@ -37,49 +37,24 @@ shortest_text(char *buf, double d)
 }
 
 /*
- * The shortest text that reads back as "d", laid out as Python does: with an
- * exponent below 1e-4 and from 1e16 on, and always with a sign of being a
- * float. PostgreSQL's output has the same digits but other thresholds.
+ * Significant digits of a number in decimal notation, without zeros at either
+ * end. Returns their number; *point is where the decimal point stands in them
+ * (0: before the first, -1: a zero before that).
  */
-void
-jn_float_repr(char *buf, double d)
+static int
+significant_digits(const char *text, char *digits, int *point)
 {
-	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
-	int			n = 0;
-	int			point = 0;		/* where the decimal point stands in digits */
 	bool		seen_point = false;
-	char	   *to = buf;
+	int			n = 0;
 
-	if (isnan(d))
-	{
-		strcpy(buf, "nan");
-		return;
-	}
-	if (signbit(d))
-	{
-		*to++ = '-';
-		d = -d;
-	}
-	if (isinf(d))
-	{
-		strcpy(to, "inf");
-		return;
-	}
-	if (d == 0)
-	{
-		strcpy(to, "0.0");
-		return;
-	}
-
-	shortest_text(shortest, d);
-	for (const char *p = shortest; *p != '\0'; p++)
+	*point = 0;
+	for (const char *p = text; *p != '\0'; p++)
 	{
 		if (*p == '.')
 			seen_point = true;
 		else if (*p == 'e')
 		{
-			point += atoi(p + 1);
+			*point += atoi(p + 1);
 			break;
 		}
 		else
@@ -87,43 +62,60 @@ jn_float_repr(char *buf, double d)
 			if (n > 0 || *p != '0')
 				digits[n++] = *p;
 			if (!seen_point && n > 0)
-				point++;
+				(*point)++;
 			else if (seen_point && n == 0)
-				point--;
+				(*point)--;
 		}
 	}
 	while (n > 1 && digits[n - 1] == '0')
 		n--;
+	return n;
+}
 
+/*
+ * Python's repr() of a float: the shortest digits, with an exponent below
+ * 1e-4 and from 1e16 on, and always with a sign of being a float.
+ */
+void
+jn_float_repr(char *buf, double d)
+{
+	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
+	char	   *to = buf;
+	int			point;
+	int			n;
+
+	if (isnan(d))
+	{
+		strcpy(buf, "nan");
+		return;
+	}
+	if (signbit(d))
+		*to++ = '-';
+	d = fabs(d);
+	if (isinf(d) || d == 0)
+	{
+		strcpy(to, d == 0 ? "0.0" : "inf");
+		return;
+	}
+
+	shortest_text(shortest, d);
+	n = significant_digits(shortest, digits, &point);
 	if (point > 16 || point <= -4)
 	{
-		*to++ = digits[0];
-		if (n > 1)
-			*to++ = '.';
-		memcpy(to, digits + 1, n - 1);
-		to += n - 1;
-		sprintf(to, "e%c%02d", point - 1 < 0 ? '-' : '+', abs(point - 1));
+		sprintf(to, "%c%s%.*se%c%02d", digits[0], n > 1 ? "." : "", n - 1,
+				digits + 1, point - 1 < 0 ? '-' : '+', abs(point - 1));
 		return;
 	}
 	if (point <= 0)
-	{
-		*to++ = '0';
-		*to++ = '.';
-		for (int i = point; i < 0; i++)
-			*to++ = '0';
-	}
+		to += sprintf(to, "0.%.*s", -point, "000");
 	for (int i = 0; i < Max(n, point); i++)
 	{
 		if (i == point && i > 0)
 			*to++ = '.';
 		*to++ = i < n ? digits[i] : '0';
 	}
-	if (point >= n)
-	{
-		*to++ = '.';
-		*to++ = '0';
-	}
-	*to = '\0';
+	strcpy(to, point >= n ? ".0" : "");
 }
 
 /* Code points that Python's str.isprintable() denies, above ASCII. */
@@ -143,6 +135,14 @@ is_printable(pg_wchar c)
 		if (c >= ranges[i][0] && c <= ranges[i][1])
 			return false;
 	return true;
+}
+
+/* The escape of a code point; "buf" holds 16 bytes. */
+void
+jn_escape_char(char *buf, uint32 c)
+{
+	snprintf(buf, 16,
+			 c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
 }
 
 /* One character of a string's repr. Returns its length. */
@@ -177,9 +177,7 @@ repr_char(JinjaEnv *env, StringInfo buf, const char *p, const char *end,
 			jn_append(env, buf, p, len);
 			return len;
 		}
-		snprintf(escape, sizeof(escape),
-				 w < 0x100 ? "\\x%02x" : w < 0x10000 ? "\\u%04x" : "\\U%08x",
-				 w);
+		jn_escape_char(escape, w);
 	}
 	else
 	{

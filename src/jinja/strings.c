@@ -128,7 +128,7 @@ case_of(JinjaEnv *env, const char *p, int len)
 		return islower((unsigned char) *p) ? -1 :
 			isupper((unsigned char) *p) ? 1 : 0;
 	lower = change_case(env, p, len, false);
-	upper = change_case(env, p, len, true);
+	upper = jn_replace_sharp_s(env, change_case(env, p, len, true), "SS");
 	if (jn_equal(env, lower, upper))
 		return 0;
 	return lower->u.string.len == len &&
