@@ -371,11 +371,43 @@ SELECT dpipe_create_model('lost', 'select 1');
 RESET ROLE;
 REVOKE ALL ON SCHEMA mart FROM regress_dpipe_gone;
 DROP ROLE regress_dpipe_gone;
+-- A role made anew under the name is another one.
+CREATE ROLE regress_dpipe_gone;
+SET ROLE regress_dpipe_gone;
+SELECT public.try($$SELECT dpipe_create_model('lost', 'select 2')$$);
+SELECT public.try($$SELECT dpipe_drop_model('lost')$$);
+RESET ROLE;
+DROP ROLE regress_dpipe_gone;
 SET ROLE regress_dpipe_bob;
 SELECT node, status FROM public.run();
 RESET ROLE;
 SELECT public.try('SELECT dpipe_run()');
 SELECT dpipe_drop_model('lost');
+-- A relation is named by who may make it: nobody keeps others' names from them.
+CREATE SCHEMA closed;
+GRANT USAGE ON SCHEMA closed TO PUBLIC;
+SET ROLE regress_dpipe_mallory;
+SET search_path = closed, public;
+SELECT public.try($$SELECT dpipe_create_model('squat', 'select 1')$$);
+SELECT replace(public.try($$SELECT dpipe_create_model('squat', 'select 1', '{"schema": "annex"}')$$), current_database(), 'db');
+SET search_path = mart, public;
+RESET ROLE;
+-- What the owner has already needs no right to make it.
+GRANT CREATE ON SCHEMA closed TO regress_dpipe_bob;
+SET ROLE regress_dpipe_bob;
+SET search_path = closed, public;
+SELECT dpipe_create_model('kept', 'select 1 as a', '{"materialized": "table"}');
+SELECT status FROM public.run('kept');
+RESET ROLE;
+REVOKE CREATE ON SCHEMA closed FROM regress_dpipe_bob;
+SET ROLE regress_dpipe_bob;
+SELECT dpipe_create_model('kept', 'select 2 as a', '{"materialized": "table"}');
+SELECT status FROM public.run('kept');
+SELECT a FROM kept;
+SELECT dpipe_drop_model('kept');
+SET search_path = mart, public;
+RESET ROLE;
+DROP SCHEMA closed CASCADE;
 -- A monitor sees what happened and not with what.
 CREATE ROLE regress_dpipe_watch IN ROLE pg_monitor;
 SET ROLE regress_dpipe_watch;

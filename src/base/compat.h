@@ -55,9 +55,17 @@
 #if PG_VERSION_NUM >= 160000
 #define dpipe_foreign_server_aclcheck(oid, role, mode) \
 	object_aclcheck(ForeignServerRelationId, (oid), (role), (mode))
+#define dpipe_namespace_aclcheck(oid, role, mode) \
+	object_aclcheck(NamespaceRelationId, (oid), (role), (mode))
+#define dpipe_database_aclcheck(oid, role, mode) \
+	object_aclcheck(DatabaseRelationId, (oid), (role), (mode))
 #else
 #define dpipe_foreign_server_aclcheck(oid, role, mode) \
 	pg_foreign_server_aclcheck((oid), (role), (mode))
+#define dpipe_namespace_aclcheck(oid, role, mode) \
+	pg_namespace_aclcheck((oid), (role), (mode))
+#define dpipe_database_aclcheck(oid, role, mode) \
+	pg_database_aclcheck((oid), (role), (mode))
 #endif
 
 /*
@@ -108,11 +116,15 @@
 	object_ownercheck(DatabaseRelationId, (oid), (role))
 #define dpipe_extension_ownercheck(oid, role) \
 	object_ownercheck(ExtensionRelationId, (oid), (role))
+#define dpipe_class_ownercheck(oid, role) \
+	object_ownercheck(RelationRelationId, (oid), (role))
 #else
 #define dpipe_database_ownercheck(oid, role) \
 	pg_database_ownercheck((oid), (role))
 #define dpipe_extension_ownercheck(oid, role) \
 	pg_extension_ownercheck((oid), (role))
+#define dpipe_class_ownercheck(oid, role) \
+	pg_class_ownercheck((oid), (role))
 #endif
 
 /*

@@ -11,6 +11,9 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
@@ -51,7 +54,11 @@ static DpipeStatement lock_definitions = {
 "SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}};
 
 static DpipeStatement select_owner = {"SELECT m.owner, r.oid FROM dpipe.model m"
+	"  LEFT JOIN dpipe.incarnation i ON i.id = m.incarnation"
+	"   AND i.database_oid = (SELECT d.oid FROM pg_catalog.pg_database d"
+	"         WHERE d.datname = pg_catalog.current_database())"
 	"  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = m.owner"
+	"   AND (r.oid = m.owner_oid OR i.id IS NULL)"
 	" WHERE m.name = $1",
 	1,
 {TEXTOID}};
@@ -59,7 +66,8 @@ static DpipeStatement select_owner = {"SELECT m.owner, r.oid FROM dpipe.model m"
 /*
  * The role that owns the model, after a check that the current user may act
  * as it; InvalidOid when there is no such model. In a copy that was not
- * adopted the owner is whoever has the name.
+ * adopted the owner is whoever has the name; here a role that was dropped and
+ * made again under it is another one.
  */
 static Oid
 lock_model(const char *name)
@@ -178,6 +186,31 @@ check_relation_is_free(const DpipeNode *node)
 						errhint("Give the model another schema or alias.")));
 }
 
+/*
+ * Whoever names a relation here keeps others from naming it, so the right to
+ * make it is asked for now and not at the first run. A relation that the owner
+ * has already needs none.
+ */
+static void
+check_may_create(const DpipeNode *node)
+{
+	Oid			schema = get_namespace_oid(node->schema, true);
+	Oid			relid = InvalidOid;
+
+	if (!OidIsValid(schema))
+	{
+		/* The run will make it. */
+		if (dpipe_database_aclcheck(MyDatabaseId, node->owner, ACL_CREATE) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_DATABASE, get_database_name(MyDatabaseId));
+		return;
+	}
+	relid = get_relname_relid(node->alias, schema);
+	if (OidIsValid(relid) && dpipe_class_ownercheck(relid, node->owner))
+		return;
+	if (dpipe_namespace_aclcheck(schema, node->owner, ACL_CREATE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, node->schema);
+}
+
 static Datum
 text_array(List *strings)
 {
@@ -273,6 +306,7 @@ dpipe_create_model(PG_FUNCTION_ARGS)
 	node->sources = parsed.sources;
 	(void) dpipe_graph_load(NULL, node);
 	check_relation_is_free(node);
+	check_may_create(node);
 	error_context_stack = callback.previous;
 
 	store_model(node);
