@@ -22,10 +22,13 @@ bash test/lib/packages.sh $purposes
 if [ "$(id -u)" = 0 ] && ! runuser -u postgres -- test -r "$top/Makefile"; then
     copy=$(mktemp -d /tmp/dpipe-check.XXXXXX)
     trap 'rm -rf "$copy"' EXIT
-    chmod 755 "$copy"
     echo "The user postgres cannot read $top: testing a copy in $copy"
     tar -C "$top" -c --exclude='./tmp_*' --exclude=./.git . |
         tar -C "$copy" -x
+    # After the copying, which brings the closed mode of "." along.
+    chmod 755 "$copy"
+    runuser -u postgres -- test -r "$copy/Makefile" ||
+        { echo "check.sh: the user postgres cannot read $copy either" >&2; exit 1; }
     bash "$copy/test/check.sh" "$@"
     exit
 fi
