@@ -67,33 +67,68 @@ event_properties(uint64_t *rng, const char *type, char *out, size_t size)
 	return snprintf(out, size, "{\"device\": \"%s\"}", device);
 }
 
+/* UTC with milliseconds. */
+static void
+iso_time(int64_t ms, char out[32])
+{
+	struct tm	tm;
+	time_t		seconds = ms / 1000;
+	size_t		len;
+
+	gmtime_r(&seconds, &tm);
+	len = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + len, 32 - len, ".%03dZ", (int) (ms % 1000));
+}
+
+static void
+random_uuid(uint64_t *rng, char out[37])
+{
+	uint64_t	a = rng_next(rng);
+	uint64_t	b = rng_next(rng);
+
+	snprintf(out, 37, "%08x-%04x-4%03x-8%03x-%012" PRIx64,
+			 (unsigned) (a >> 32), (unsigned) (a >> 16 & 0xffff),
+			 (unsigned) (a >> 4 & 0xfff), (unsigned) (b >> 52),
+			 b & UINT64_C(0xffffffffffff));
+}
+
 size_t
 event_payload(uint64_t *rng, int64_t at_ms, bool late, char out[EVENT_MAX],
 			  int *user_id)
 {
 	const char *type = event_type(rng);
-	uint64_t	a = rng_next(rng);
-	uint64_t	b = rng_next(rng);
+	char		event_id[37];
 	char		properties[512];
 	char		at[32];
-	struct tm	tm;
-	time_t		seconds;
 
+	random_uuid(rng, event_id);
 	if (late)
 		at_ms -= rng_below(rng, 2 * DAY_MS);
-	seconds = at_ms / 1000;
-	gmtime_r(&seconds, &tm);
-	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm);
+	iso_time(at_ms, at);
 	*user_id = 1 + rng_below(rng, EVENT_USERS);
 	event_properties(rng, type, properties, sizeof(properties));
 	return snprintf(out, EVENT_MAX,
-					"{\"event_id\": \"%08x-%04x-4%03x-8%03x-%012" PRIx64 "\", "
+					"{\"event_id\": \"%s\", "
 					"\"user_id\": %d, \"event_type\": \"%s\", "
-					"\"occurred_at\": \"%s.%03dZ\", \"properties\": %s}",
-					(unsigned) (a >> 32), (unsigned) (a >> 16 & 0xffff),
-					(unsigned) (a >> 4 & 0xfff), (unsigned) (b >> 52),
-					b & UINT64_C(0xffffffffffff), *user_id, type, at,
-					(int) (at_ms % 1000), properties);
+					"\"occurred_at\": \"%s\", \"properties\": %s}",
+					event_id, *user_id, type, at, properties);
+}
+
+size_t
+columns_payload(uint64_t *rng, int64_t id, int64_t at_ms, char out[EVENT_MAX])
+{
+	char		ref[37];
+	char		at[32];
+
+	random_uuid(rng, ref);
+	iso_time(at_ms, at);
+	return snprintf(out, EVENT_MAX,
+					"{\"id\": %" PRId64 ", \"name\": \"%s of user %d\", "
+					"\"at\": \"%s\", \"amount\": %d.%02d, "
+					"\"active\": %s, \"ref\": \"%s\"}",
+					id, event_type(rng), (int) rng_below(rng, EVENT_USERS), at,
+					(int) rng_below(rng, 10000), (int) rng_below(rng, 100),
+					rng_below(rng, 4) ? "true" : "false", ref);
 }
 
 /*

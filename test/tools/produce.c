@@ -9,7 +9,7 @@
  *			[--abort-every K]		each K-th transaction is aborted
  *			[--rate R]				records a second, all producers together
  *			[--credit]				lines on stdin allow more; see common.h
- *			[--payload small|event]
+ *			[--payload small|event|columns|tiny]
  *			[--malformed-every N]	no JSON
  *			[--seed S]
  *			[--log F] [--aborted F] [--unknown F]
@@ -69,7 +69,10 @@ static int	txn_producers;
 static int	txn_records = 100;
 static int	abort_every = 3;
 static int64_t rate;
-static bool event_payloads;
+static enum
+{
+	PAYLOAD_SMALL, PAYLOAD_EVENT, PAYLOAD_COLUMNS, PAYLOAD_TINY
+}			payload_kind;
 static int64_t malformed_every;
 static uint64_t seed = 1;
 static char run_id[32];			/* of the transactional ids */
@@ -82,6 +85,7 @@ static _Atomic int64_t unknown;
 static FILE *log_file;
 static FILE *aborted_file;
 static FILE *unknown_file;
+static bool logging;			/* any of them: md5s are needed */
 
 static FILE *
 open_log(const char *path)
@@ -90,7 +94,24 @@ open_log(const char *path)
 
 	if (file == NULL)
 		die("could not open \"%s\": %m", path);
+	logging = true;
 	return file;
+}
+
+static void
+set_payload(const char *name)
+{
+	static const char *const names[] = {"small", "event", "columns", "tiny"};
+
+	for (int i = 0; i < 4; i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+		{
+			payload_kind = i;
+			return;
+		}
+	}
+	die("there is no payload \"%s\"", name);
 }
 
 static void
@@ -135,7 +156,7 @@ on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 			 rd_kafka_topic_name(message->rkt));
 	record.partition = message->partition;
 	record.offset = message->offset;
-	memcpy(record.md5, md5, MD5_HEX_LEN);
+	memcpy(record.md5, md5 ? md5 : "", md5 ? MD5_HEX_LEN : 1);
 	free(md5);
 
 	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -210,18 +231,30 @@ make_payload(Producer *producer, int64_t id, char out[EVENT_MAX])
 {
 	size_t		len;
 
-	if (event_payloads)
+	switch (payload_kind)
 	{
-		int			user_id;
+		case PAYLOAD_EVENT:
+			{
+				int			user_id;
 
-		len = event_payload(&producer->rng, clock_ms(), false, out, &user_id);
+				len = event_payload(&producer->rng, clock_ms(), false, out,
+									&user_id);
+				break;
+			}
+		case PAYLOAD_COLUMNS:
+			len = columns_payload(&producer->rng, id, clock_ms(), out);
+			break;
+		case PAYLOAD_TINY:
+			len = snprintf(out, EVENT_MAX, "{\"id\": %" PRId64 "}", id);
+			break;
+		default:
+			len = snprintf(out, EVENT_MAX,
+						   "{\"id\": %" PRId64 ", \"producer\": %d, "
+						   "\"at\": %" PRId64 ", \"pad\": \"%0*" PRIx64 "\"}",
+						   id, producer->number, clock_ms(), SMALL_PAD,
+						   rng_next(&producer->rng));
+			break;
 	}
-	else
-		len = snprintf(out, EVENT_MAX,
-					   "{\"id\": %" PRId64 ", \"producer\": %d, "
-					   "\"at\": %" PRId64 ", \"pad\": \"%0*" PRIx64 "\"}",
-					   id, producer->number, clock_ms(), SMALL_PAD,
-					   rng_next(&producer->rng));
 	if (malformed_every > 0 && id % malformed_every == malformed_every - 1)
 		len = event_damage(id / malformed_every * 4, out, len);
 	return len;
@@ -242,13 +275,17 @@ send_record(Producer *producer, int64_t id)
 {
 	char		payload[EVENT_MAX];
 	size_t		len = make_payload(producer, id, payload);
-	char	   *md5 = malloc(MD5_HEX_LEN);
+	char	   *md5 = NULL;
 	int			partition = rng_below(&producer->rng, partitions);
 	rd_kafka_resp_err_t err;
 
-	if (md5 == NULL)
-		die("out of memory");
-	md5_hex(payload, len, md5);
+	if (logging)
+	{
+		md5 = malloc(MD5_HEX_LEN);
+		if (md5 == NULL)
+			die("out of memory");
+		md5_hex(payload, len, md5);
+	}
 	do
 	{
 		err = rd_kafka_producev(producer->rk, RD_KAFKA_V_TOPIC(topic),
@@ -566,7 +603,7 @@ main(int argc, char **argv)
 				paced = true;
 				break;
 			case PAYLOAD:
-				event_payloads = strcmp(optarg, "event") == 0;
+				set_payload(optarg);
 				break;
 			case MALFORMED_EVERY:
 				malformed_every = parse_int("--malformed-every", optarg);

@@ -1,4 +1,8 @@
-# What benches share: figures, and the one JSON line at the end.
+# What benches share: a server and a broker, loads and COPY with their CPU
+# seconds, figures, and the one JSON line at the end.
+#
+# A machine is seldom quiet: what is compared is measured in turns, in the same
+# run, and medians are told with the CPU seconds beside them.
 package Dpipe::Bench;
 
 use strict;
@@ -6,11 +10,19 @@ use warnings;
 
 use Exporter 'import';
 use POSIX qw(floor);
+use Time::HiRes qw(time);
 
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT_OK = qw(median percentile process_cpu report);
+use Dpipe::Kafka;
+use Dpipe::Node;
+
+our @EXPORT_OK = qw(median percentile process_cpu process_memory report
+    bench_node bench_kafka fill_topic load_source copy_file backend_cpu
+    backend_cpu_sql compare_with_copy);
+
+# ---------- figures ----------
 
 sub percentile
 {
@@ -22,13 +34,25 @@ sub percentile
 
 sub median { return percentile(0.5, @_); }
 
-# CPU seconds that a process has used so far, user and system.
+# CPU seconds that processes have used so far, user and system.
 sub process_cpu
 {
-    my ($pid) = @_;
-    my ($after_name) = slurp_file("/proc/$pid/stat") =~ /\) (.*)/;
-    my @fields = split / /, $after_name;
-    return ($fields[11] + $fields[12]) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+    my $ticks = 0;
+    foreach my $pid (@_)
+    {
+        my ($after_name) = slurp_file("/proc/$pid/stat") =~ /\) (.*)/;
+        my @fields = split / /, $after_name;
+        $ticks += $fields[11] + $fields[12];
+    }
+    return $ticks / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+}
+
+# A line of /proc/PID/status (VmHWM, RssAnon, …) in MB.
+sub process_memory
+{
+    my ($pid, $name) = @_;
+    my ($kb) = slurp_file("/proc/$pid/status") =~ /^$name:\s+(\d+) kB/m;
+    return defined $kb ? $kb / 1024 : undef;
 }
 
 # The result: one JSON object on one line. Members are [name, value] pairs;
@@ -47,6 +71,149 @@ sub report
     close $out;
     ok(1, 'done');
     done_testing();
+    return;
+}
+
+# ---------- what is measured ----------
+
+# Durable as in production; memory for the tables, so that disks do not decide.
+sub bench_node
+{
+    my (%options) = @_;
+    return Dpipe::Node->make('bench', conf => <<'CONF' . ($options{conf} // ''));
+fsync = on
+shared_buffers = '1GB'
+max_wal_size = '16GB'
+checkpoint_timeout = '1h'
+autovacuum = off
+CONF
+}
+
+# A broker; ends the bench where there can be none.
+sub bench_kafka
+{
+    my (%options) = @_;
+    if (my $reason = Dpipe::Kafka->skip_reason) { plan skip_all => $reason; }
+    return Dpipe::Kafka->new('bench', heap => '512m', %options);
+}
+
+# A topic of 8 partitions and so many records, before any clock starts.
+sub fill_topic
+{
+    my ($kafka, $topic, $records, %options) = @_;
+    $kafka->create_topic($topic, 8);
+    $kafka->produce(
+        topic      => $topic,
+        partitions => 8,
+        records    => $records,
+        producers  => 2,
+        %options);
+    diag "$records records are in Kafka";
+    return;
+}
+
+# Load a topic to its end; [ seconds, CPU seconds of the workers ]. The clock
+# runs from enabling the source to the last load, start and connection
+# included. Options: target, format, workers.
+sub load_source
+{
+    my ($node, $source, $topic, $records, %options) = @_;
+    my $format  = $options{format}  // 'json';
+    my $workers = $options{workers} // 1;
+    $node->sql(<<SQL);
+SELECT dpipe_create_kafka_source('$source', server => 'broker', topic => '$topic', target => '$options{target}',
+    format => '$format', options => '{"enabled": false, "workers": $workers}');
+CHECKPOINT;
+SQL
+    my $start = time();
+    $node->sql("SELECT dpipe_enable_source('$source')");
+    $node->wait_sql("SELECT sum(rows) = $records FROM dpipe.load WHERE source = '$source'",
+        seconds => 900) or die 'the load does not end';
+    my $cpu = process_cpu($node->worker_pids($source));
+    my $end = $node->sql(
+        "SELECT extract(epoch FROM max(finished_at)) FROM dpipe.load WHERE source = '$source'");
+    return ($end - $start, $cpu);
+}
+
+# An expression: ticks of user and system time that this backend has used.
+sub backend_cpu_sql
+{
+    return q{(SELECT f[12]::int + f[13]::int FROM string_to_array(substring(pg_read_file('/proc/self/stat', 0, 4096) from '\) (.*)'), ' ') AS f)};
+}
+
+# Run a statement in a session of its own; [ seconds, CPU seconds ].
+sub backend_cpu
+{
+    my ($node, $before, $sql, $after) = @_;
+    my $now = 'SELECT extract(epoch FROM clock_timestamp()), ' . backend_cpu_sql();
+    my @lines = split /\n/,
+        $node->sql("$before;\n$now;\n$sql;\n$now;\n" . ($after // ''));
+    my @from = split /\|/, $lines[0];
+    my @to   = split /\|/, $lines[1];
+    return ($to[0] - $from[0],
+        ($to[1] - $from[1]) / POSIX::sysconf(&POSIX::_SC_CLK_TCK));
+}
+
+# COPY FROM the file that COPY TO of the table gives, into its like.
+sub copy_file
+{
+    my ($node, $table) = @_;
+    my $file = "$PostgreSQL::Test::Utils::tmp_check/$table.copy";
+    my @used = backend_cpu($node, <<SQL, "COPY copied FROM '$file'", 'DROP TABLE copied');
+COPY $table TO '$file';
+CREATE TABLE copied (LIKE $table INCLUDING ALL);
+CHECKPOINT
+SQL
+    unlink $file;
+    return @used;
+}
+
+# The whole bench of a worker against COPY: rows a second of one worker into a
+# table, divided by those of COPY FROM the file that COPY TO of the same table
+# gives. Takes bench, target, payload (of test/tools/produce), table (columns
+# in SQL; default: the table that the source makes) and format.
+#
+# BENCH_RECORDS (1000000), BENCH_ROUNDS (5)
+sub compare_with_copy
+{
+    my (%options) = @_;
+    my $records = $ENV{BENCH_RECORDS} // 1000000;
+    my $rounds  = $ENV{BENCH_ROUNDS}  // 5;
+    my $kafka   = bench_kafka();
+    my $node    = bench_node();
+    my (@load, @load_cpu, @copy, @copy_cpu);
+
+    fill_topic($kafka, 'events', $records, payload => $options{payload});
+    $node->create_server('broker', $kafka);
+    foreach my $round (1 .. $rounds)
+    {
+        $node->sql("CREATE TABLE raw ($options{table})") if $options{table};
+        my ($seconds, $cpu) = load_source($node, "s$round", 'events', $records,
+            target => 'raw', format => $options{format});
+        push @load, $records / $seconds;
+        push @load_cpu, $cpu;
+        ($seconds, $cpu) = copy_file($node, 'raw');
+        push @copy, $records / $seconds;
+        push @copy_cpu, $cpu;
+        $node->sql("SELECT dpipe_drop_source('s$round'); DROP TABLE raw");
+        diag sprintf 'round %d: worker %d records/s (%.2f CPU s), COPY %d rows/s (%.2f CPU s)',
+            $round, $load[-1], $load_cpu[-1], $copy[-1], $copy_cpu[-1];
+    }
+    $node->stop;
+    $kafka->stop;
+
+    report(
+        bench                => $options{bench},
+        value                => sprintf('%.3f', median(@load) / median(@copy)),
+        unit                 => 'of COPY',
+        target               => $options{target},
+        worker_records_per_s => int(median(@load)),
+        copy_rows_per_s      => int(median(@copy)),
+        worker_cpu_s         => sprintf('%.2f', median(@load_cpu)),
+        copy_cpu_s           => sprintf('%.2f', median(@copy_cpu)),
+        ratio_per_cpu_s      => sprintf('%.3f', median(@copy_cpu) / median(@load_cpu)),
+        records              => $records,
+        rounds               => $rounds);
     return;
 }
 
