@@ -36,7 +36,7 @@ REGRESS_OPTS = --load-extension=dpipe
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
-SHLIB_LINK = -lrdkafka -lm
+SHLIB_LINK = -lrdkafka -lyaml -lm
 
 # `make DPIPE_DEVEL=1`: our assertions on, warnings are errors, fault
 # injection points compiled in. CI and `make check` build this way.

@@ -24,6 +24,10 @@ int			dpipe_jinja_max_output_kb = 16 * 1024;
 int			dpipe_jinja_max_steps = 10 * 1000 * 1000;
 int			dpipe_jinja_max_depth = 200;
 int			dpipe_jinja_max_memory_kb = 256 * 1024;
+int			dpipe_yaml_max_values = 1000 * 1000;
+int			dpipe_project_max_files = 20000;
+int			dpipe_project_max_file_kb = 16 * 1024;
+int			dpipe_project_max_size_kb = 256 * 1024;
 
 static const struct config_enum_entry load_path_options[] = {
 	{"auto", DPIPE_LOAD_AUTO, false},
@@ -96,11 +100,37 @@ define_template_settings(void)
 							NULL, NULL, NULL);
 }
 
+/* Whoever may load a project may not lift these either. */
+static void
+define_project_settings(void)
+{
+	DefineCustomIntVariable("dpipe.yaml_max_values",
+							"Most values that a YAML file may hold.",
+							"An alias counts as all that it stands for.",
+							&dpipe_yaml_max_values, 1000 * 1000, 1000,
+							INT_MAX / 2, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.project_max_files",
+							"Most files that a dbt project may hold.",
+							NULL, &dpipe_project_max_files, 20000, 1,
+							INT_MAX / 2, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.project_max_file_size",
+							"Largest file of a dbt project.",
+							NULL, &dpipe_project_max_file_kb, 16 * 1024, 1,
+							512 * 1024, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.project_max_size",
+							"Most bytes that all files of a dbt project may hold.",
+							NULL, &dpipe_project_max_size_kb, 256 * 1024, 1,
+							INT_MAX, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+}
+
 void
 dpipe_settings_init(void)
 {
 	define_worker_settings();
 	define_template_settings();
+	define_project_settings();
 #ifdef DPIPE_FAULT_POINTS
 	DefineCustomStringVariable("dpipe.fault_point",
 							   "Makes one step fail, for tests.",

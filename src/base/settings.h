@@ -27,6 +27,12 @@ extern int	dpipe_jinja_max_steps;
 extern int	dpipe_jinja_max_depth;
 extern int	dpipe_jinja_max_memory_kb;
 
+/* Limits of what a dbt project may hold; see src/project. */
+extern int	dpipe_yaml_max_values;
+extern int	dpipe_project_max_files;
+extern int	dpipe_project_max_file_kb;
+extern int	dpipe_project_max_size_kb;
+
 extern void dpipe_settings_init(void);
 
 #endif							/* DPIPE_SETTINGS_H */

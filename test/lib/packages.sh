@@ -8,9 +8,9 @@
 # it is the newest of those that dpipe supports and this Debian has.
 set -eu
 
-build="gcc libc6-dev make pkg-config librdkafka-dev libssl-dev"
+build="gcc libc6-dev make pkg-config librdkafka-dev libssl-dev libyaml-dev"
 demo=""
-check="libipc-run-perl kcat"
+check="libipc-run-perl kcat python3-yaml"
 kafka="maven ca-certificates"
 command -v java > /dev/null 2>&1 || kafka="$kafka default-jre-headless"
 versions="debootstrap"
