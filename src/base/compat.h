@@ -77,10 +77,14 @@
 #define dpipe_check_permissions(pstate, nsitem) \
 	((void) ExecCheckPermissions((pstate)->p_rtable, \
 								 list_make1((nsitem)->p_perminfo), true))
+#define dpipe_check_query_permissions(query) \
+	((void) ExecCheckPermissions((query)->rtable, (query)->rteperminfos, true))
 #else
 #define dpipe_nsitem_permissions(nsitem) ((nsitem)->p_rte)
 #define dpipe_check_permissions(pstate, nsitem) \
 	((void) ExecCheckRTPerms((pstate)->p_rtable, true))
+#define dpipe_check_query_permissions(query) \
+	((void) ExecCheckRTPerms((query)->rtable, true))
 #endif
 
 /* Soft errors gave it a second argument in 16 (commit 858e776c84). */

@@ -5,39 +5,20 @@
  *
  * A plan is made under a lock on the relation and stays right until a relcache
  * invalidation for it (or one of its partitions) arrives; target.c sees to
- * that. The path is a white list: COPY's code neither asks for privileges nor
- * honours policies, rules or another engine's planner hook, so whatever is not
- * known to be safe is written by an INSERT that goes through all of them.
+ * that. What can be a target at all and which path its rows may take is the
+ * matter of admit.c.
  */
 #include "base/compat.h"
 
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/transam.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "commands/copy.h"
-#include "executor/executor.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_node.h"
-#include "parser/parse_relation.h"
-#include "rewrite/rewriteHandler.h"
-#include "nodes/plannodes.h"
-#include "parser/parsetree.h"
-#include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "load/target.h"
@@ -68,168 +49,6 @@ role_of(const char *name)
 			return reserved[i].role;
 	}
 	return DPIPE_ROLE_FIELD;
-}
-
-/* ---------- what cannot be a target ---------- */
-
-static void
-refuse_relation(const char *schema, const char *name, const char *why,
-				const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot load into \"%s.%s\": %s", schema, name, why),
-			 errdetail("%s", detail)));
-}
-
-/* Kind and persistence of the target itself or of one of its partitions. */
-static void
-check_storage(const char *schema, const char *name, char relkind,
-			  char relpersistence)
-{
-	if (relkind == RELKIND_FOREIGN_TABLE)
-		refuse_relation(schema, name, "it is a foreign table",
-						"The remote server would commit rows before their position is committed here.");
-	if (relpersistence == RELPERSISTENCE_UNLOGGED)
-		refuse_relation(schema, name, "it is unlogged",
-						"After a crash its rows would be gone, but not the position they came from.");
-	if (relpersistence == RELPERSISTENCE_TEMP)
-		refuse_relation(schema, name, "it is temporary",
-						"A background worker cannot see it.");
-}
-
-static void
-check_partitions(Relation rel)
-{
-	List	   *oids = find_all_inheritors(RelationGetRelid(rel), NoLock, NULL);
-	ListCell   *lc;
-
-	foreach(lc, oids)
-	{
-		HeapTuple	tup = SearchSysCache1(RELOID,
-										  ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_class form;
-
-		if (!HeapTupleIsValid(tup))
-			continue;			/* dropped meanwhile */
-		form = (Form_pg_class) GETSTRUCT(tup);
-		check_storage(get_namespace_name(form->relnamespace),
-					  NameStr(form->relname), form->relkind,
-					  form->relpersistence);
-		ReleaseSysCache(tup);
-	}
-	list_free(oids);
-}
-
-static bool
-takes_payload(Oid base_type, bool raw)
-{
-	switch (base_type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-		case BYTEAOID:
-			return true;
-		case JSONOID:
-		case JSONBOID:
-			return !raw;
-		default:
-			return false;
-	}
-}
-
-/* A column that an INSERT may give a value to. */
-static bool
-is_writable(Form_pg_attribute att)
-{
-	return !att->attisdropped && att->attgenerated == '\0' &&
-		att->attidentity != ATTRIBUTE_IDENTITY_ALWAYS;
-}
-
-static void
-check_payload_column(Relation rel, bool raw)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!is_writable(att) || strcmp(NameStr(att->attname), "_payload") != 0)
-			continue;
-		if (!takes_payload(getBaseType(att->atttypid), raw))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"_payload\" of \"%s\" is of type %s",
-							RelationGetRelationName(rel),
-							format_type_be(att->atttypid)),
-					 raw
-					 ? errdetail("With format raw it must be text or bytea.")
-					 : errdetail("It must be text, bytea, json or jsonb.")));
-		return;
-	}
-	if (raw)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table \"%s\" has no column \"_payload\"",
-						RelationGetRelationName(rel)),
-				 errdetail("With format raw a record is stored in that column alone."),
-				 errhint("Add a column _payload of type text or bytea.")));
-}
-
-/*
- * Raise unless records can go into the relation at all; privileges are
- * another matter.
- */
-void
-dpipe_plan_check_relation(Relation rel, bool raw)
-{
-	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
-	char	   *name = RelationGetRelationName(rel);
-	char		relkind = rel->rd_rel->relkind;
-
-	if (GetDatabaseEncoding() != PG_UTF8)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("loading needs a database with encoding UTF8"),
-				 errdetail("This database has encoding %s.",
-						   GetDatabaseEncodingName())));
-
-	check_storage(schema, name, relkind, rel->rd_rel->relpersistence);
-	if (relkind == RELKIND_VIEW)
-		refuse_relation(schema, name, "it is a view",
-						"Only tables can be targets.");
-	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s.%s\" is not a table", schema, name)));
-	if (RelationGetRelid(rel) < FirstNormalObjectId ||
-		strcmp(schema, "dpipe") == 0)
-		refuse_relation(schema, name, "it belongs to the system",
-						"Catalogs cannot be targets.");
-	if (relkind == RELKIND_PARTITIONED_TABLE)
-		check_partitions(rel);
-	check_payload_column(rel, raw);
-}
-
-/*
- * What COPY itself would ask of the current user for this table and these
- * columns.
- */
-void
-dpipe_plan_check_privileges(DpipePlan *plan, Relation rel)
-{
-	ParseState *pstate = make_parsestate(NULL);
-	ParseNamespaceItem *nsitem;
-
-	if (XactReadOnly)
-		PreventCommandIfReadOnly("COPY FROM");
-	nsitem = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock,
-										   NULL, false, false);
-	dpipe_nsitem_permissions(nsitem)->requiredPerms = ACL_INSERT;
-	dpipe_nsitem_permissions(nsitem)->insertedCols = bms_copy(plan->attnums);
-	dpipe_check_permissions(pstate, nsitem);
-	free_parsestate(pstate);
 }
 
 /* ---------- columns ---------- */
@@ -296,7 +115,7 @@ set_type(DpipeColumn *col)
 static void
 set_default(DpipeColumn *col, Relation rel)
 {
-	Expr	   *expr = (Expr *) build_column_default(rel, col->attnum);
+	Expr	   *expr = (Expr *) dpipe_column_default(rel, col->attnum);
 
 	col->default_kind = DPIPE_DEFAULT_NULL;
 	if (expr == NULL)
@@ -333,7 +152,7 @@ add_columns(DpipePlan *plan, Relation rel)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		DpipeColumn *col;
 
-		if (!is_writable(att))
+		if (!dpipe_column_takes_values(rel, i + 1))
 			continue;
 		col = &plan->columns[plan->ncolumns++];
 		namestrcpy(&col->name, NameStr(att->attname));
@@ -418,99 +237,7 @@ dpipe_plan_find_field(const DpipePlan *plan, const char *name, int len)
 	return -1;
 }
 
-/* ---------- path ---------- */
-
-static bool
-has_insert_rule(Relation rel)
-{
-	RuleLock   *rules = rel->rd_rules;
-
-	for (int i = 0; rules != NULL && i < rules->numLocks; i++)
-	{
-		if (rules->rules[i]->event == CMD_INSERT)
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_heap(char relkind, Oid relam)
-{
-	return relkind == RELKIND_PARTITIONED_TABLE || relam == HEAP_TABLE_AM_OID;
-}
-
-static bool
-has_other_storage(const DpipePlan *plan, Relation rel)
-{
-	if (!is_heap(rel->rd_rel->relkind, rel->rd_rel->relam))
-		return true;
-	for (int i = 0; i < plan->nleaves; i++)
-	{
-		HeapTuple	tup = SearchSysCache1(RELOID,
-										  ObjectIdGetDatum(plan->leaves[i]));
-		bool		heap = true;
-
-		if (HeapTupleIsValid(tup))
-		{
-			Form_pg_class form = (Form_pg_class) GETSTRUCT(tup);
-
-			heap = is_heap(form->relkind, form->relam);
-			ReleaseSysCache(tup);
-		}
-		if (!heap)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Does the planner itself write this table? An engine that keeps the rows of
- * a table elsewhere (and leaves an empty heap behind it) puts a node of its
- * own on top of the plan.
- */
-static bool
-is_planned_as_heap_insert(const DpipePlan *plan)
-{
-	List	   *raw = pg_parse_query(plan->insert_sql);
-	List	   *queries;
-	PlannedStmt *stmt;
-	ModifyTable *modify;
-	bool		pushed = !ActiveSnapshotSet();
-	bool		result = false;
-
-	if (pushed)
-		PushActiveSnapshot(GetTransactionSnapshot());
-	queries = pg_analyze_and_rewrite_fixedparams(linitial_node(RawStmt, raw),
-												 plan->insert_sql, NULL, 0,
-												 NULL);
-	if (list_length(queries) == 1)
-	{
-		stmt = pg_plan_query(linitial_node(Query, queries), plan->insert_sql,
-							 CURSOR_OPT_PARALLEL_OK, NULL);
-		modify = (ModifyTable *) stmt->planTree;
-		result = IsA(modify, ModifyTable) && modify->operation == CMD_INSERT &&
-			list_length(modify->resultRelations) == 1 &&
-			rt_fetch(linitial_int(modify->resultRelations),
-					 stmt->rtable)->relid == plan->relid;
-	}
-	if (pushed)
-		PopActiveSnapshot();
-	return result;
-}
-
-/* The white list; see the head of this file. */
-static bool
-may_copy(DpipePlan *plan, Relation rel)
-{
-	for (int i = 0; i < plan->ncolumns; i++)
-	{
-		if (plan->columns[i].as_text)
-			return false;
-	}
-	return !has_insert_rule(rel) && !has_other_storage(plan, rel) &&
-		check_enable_rls(plan->relid, InvalidOid, true) != RLS_ENABLED &&
-		is_planned_as_heap_insert(plan);
-}
+/* ---------- the plan ---------- */
 
 static char *
 make_insert_sql(DpipePlan *plan, Relation rel)
@@ -537,8 +264,6 @@ make_insert_sql(DpipePlan *plan, Relation rel)
 					names.data, types.data);
 }
 
-/* ---------- the plan ---------- */
-
 static int
 compare_oids(const void *a, const void *b)
 {
@@ -548,20 +273,34 @@ compare_oids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void
-note_leaves(DpipePlan *plan, Relation rel)
+/* The relation's definition matters to the plan. */
+void
+dpipe_plan_watch(DpipePlan *plan, Oid relid)
 {
-	List	   *oids;
+	plan->relations = list_append_unique_oid(plan->relations, relid);
+}
+
+/* Those relations and their partitions, sorted. */
+static void
+note_watched(DpipePlan *plan)
+{
+	List	   *all = NIL;
 	ListCell   *lc;
 
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return;
-	oids = find_all_inheritors(plan->relid, NoLock, NULL);
-	plan->leaves = palloc(list_length(oids) * sizeof(Oid));
-	foreach(lc, oids)
-		plan->leaves[plan->nleaves++] = lfirst_oid(lc);
-	qsort(plan->leaves, plan->nleaves, sizeof(Oid), compare_oids);
-	list_free(oids);
+	foreach(lc, plan->relations)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+			all = list_concat(all, find_all_inheritors(relid, NoLock, NULL));
+		else
+			all = lappend_oid(all, relid);
+	}
+	plan->watched = palloc(Max(list_length(all), 1) * sizeof(Oid));
+	foreach(lc, all)
+		plan->watched[plan->nwatched++] = lfirst_oid(lc);
+	qsort(plan->watched, plan->nwatched, sizeof(Oid), compare_oids);
+	list_free(all);
 }
 
 /* Does an invalidation of "relid" concern the plan? */
@@ -569,9 +308,8 @@ bool
 dpipe_plan_concerns(const DpipePlan *plan, Oid relid)
 {
 	return relid == InvalidOid || relid == plan->relid ||
-		(plan->nleaves > 0 &&
-		 bsearch(&relid, plan->leaves, plan->nleaves, sizeof(Oid),
-				 compare_oids) != NULL);
+		bsearch(&relid, plan->watched, plan->nwatched, sizeof(Oid),
+				compare_oids) != NULL;
 }
 
 /*
@@ -585,7 +323,7 @@ dpipe_plan_make(DpipeTarget *target, Relation rel)
 	MemoryContext old;
 	DpipePlan  *plan;
 
-	dpipe_plan_check_relation(rel, target->raw);
+	dpipe_admit_relation(rel, target->raw);
 
 	/* Under the batch until it is whole: an error leaks nothing. */
 	cxt = AllocSetContextCreate(target->batch_cxt, "dpipe column plan",
@@ -597,9 +335,10 @@ dpipe_plan_make(DpipeTarget *target, Relation rel)
 	plan->user = GetUserId();
 	add_columns(plan, rel);
 	index_fields(plan);
-	note_leaves(plan, rel);
 	plan->insert_sql = make_insert_sql(plan, rel);
-	plan->path = may_copy(plan, rel) ? &dpipe_copy_path : &dpipe_sql_path;
+	plan->path = dpipe_admit_insert(plan, rel) ? &dpipe_copy_path :
+		&dpipe_sql_path;
+	note_watched(plan);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(cxt, target->cxt);
 	return plan;

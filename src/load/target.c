@@ -52,7 +52,8 @@ relation_changed(Datum arg, Oid relid)
 	{
 		DpipeTarget *target = dlist_container(DpipeTarget, node, iter.cur);
 
-		if (target->plan != NULL && dpipe_plan_concerns(target->plan, relid))
+		/* One that is being made may have looked at it already. */
+		if (target->plan == NULL || dpipe_plan_concerns(target->plan, relid))
 			target->plan_valid = false;
 	}
 }
@@ -155,7 +156,8 @@ ensure_plan(DpipeTarget *target, Relation rel)
 
 	/*
 	 * An invalidation that arrives while the plan is made cannot be for this
-	 * relation, which is locked, but may be for a partition. Set first.
+	 * relation, which is locked, but may be for a partition or for what is
+	 * behind a view: then the next load makes a new one. Set first.
 	 */
 	target->plan_valid = true;
 	target->plan = dpipe_plan_make(target, rel);
@@ -205,7 +207,7 @@ dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 	pin_settings();
 	rel = open_relation(target->source);
 	ensure_plan(target, rel);
-	dpipe_plan_check_privileges(target->plan, rel);
+	dpipe_admit_privileges(target->plan, rel);
 
 	begin_run(&run, target, batch, load->load_id, rel);
 	dpipe_batch_store(&run, load, &settled);
@@ -311,12 +313,12 @@ check_table(Oid relid, bool raw)
 	DpipePlan  *plan;
 
 	/* The relation's nature is told before rights in it are. */
-	dpipe_plan_check_relation(rel, raw);
+	dpipe_admit_relation(rel, raw);
 	probe.raw = raw;
 	probe.cxt = cxt;
 	probe.batch_cxt = cxt;
 	plan = dpipe_plan_make(&probe, rel);
-	dpipe_plan_check_privileges(plan, rel);
+	dpipe_admit_privileges(plan, rel);
 	table_close(rel, NoLock);
 	MemoryContextDelete(cxt);
 }

@@ -129,8 +129,9 @@ typedef struct DpipePlan
 	DpipeColumn *payload;		/* the _payload column, or NULL */
 	List	   *attnames;
 	Bitmapset  *attnums;		/* offset by FirstLowInvalidHeapAttributeNumber */
-	int			nleaves;		/* of a partitioned table, sorted */
-	Oid		   *leaves;
+	List	   *relations;		/* OIDs: all that an INSERT is about */
+	int			nwatched;		/* those and their partitions, sorted */
+	Oid		   *watched;
 
 	/* field name → column: open addressing, -1 is free */
 	int			nbuckets;		/* a power of 2 */
@@ -213,11 +214,20 @@ extern const DpipePath dpipe_sql_path;
 
 /* plan.c */
 extern DpipePlan *dpipe_plan_make(DpipeTarget *target, Relation rel);
-extern void dpipe_plan_check_relation(Relation rel, bool raw);
-extern void dpipe_plan_check_privileges(DpipePlan *plan, Relation rel);
+extern void dpipe_plan_watch(DpipePlan *plan, Oid relid);
 extern int	dpipe_plan_find_field(const DpipePlan *plan, const char *name,
 								  int len);
 extern bool dpipe_plan_concerns(const DpipePlan *plan, Oid relid);
+
+/* admit.c: what can be a target */
+extern void dpipe_admit_relation(Relation rel, bool raw);
+extern void dpipe_admit_privileges(DpipePlan *plan, Relation rel);
+extern bool dpipe_admit_insert(DpipePlan *plan, Relation rel);
+
+/* view.c: views, and columns of a table or view */
+extern Oid	dpipe_view_behind(Relation view);
+extern bool dpipe_column_takes_values(Relation rel, AttrNumber attnum);
+extern Node *dpipe_column_default(Relation rel, AttrNumber attnum);
 
 /* encode.c: values into the wire format of a type */
 extern void dpipe_encoder_choose(DpipeColumn *column);
