@@ -188,6 +188,9 @@ take_end(KafkaReader *reader, int i, int64 offset)
 	p->print_offset = -1;
 	p->at_end = true;
 	p->end = offset;
+	/* Records behind the stop were dropped, not read. */
+	if (p->stop >= 0)
+		offset = Min(offset, p->stop);
 	if (offset > p->next)
 		p->next = offset;
 }

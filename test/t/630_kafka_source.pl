@@ -90,6 +90,18 @@ ok( $node->wait_sql(
         q{SELECT state = 'finished' FROM dpipe.source_status WHERE source = 'bounded'}
     ), 'a bounded read finishes');
 is(count('bounded'), 6, 'and has read up to its stop');
+is($node->sql(q{SELECT string_agg(partition || ':' || position, ' ' ORDER BY partition)
+      FROM dpipe.source_partition WHERE source = 'bounded'}), '0:4 1:2', 'where it stands');
+# While a batch lingers the log's end is seen: that is no reason to stand there.
+define('lingering', 't',
+    options => '{"stop_at": {"t": {"0": 4, "1": 2}}, "linger_ms": 1000}');
+ok( $node->wait_sql(
+        q{SELECT state = 'finished' FROM dpipe.source_status WHERE source = 'lingering'}
+    ), 'a bounded read finishes that has seen more');
+define('lingering', 't');
+ok($node->wait_sql('SELECT count(*) >= 19 FROM lingering'), 'its stop taken back');
+is($node->sql('SELECT count(*), count(DISTINCT (_partition, _offset)) FROM lingering'),
+    '19|19', 'it reads what was behind the stop');
 define('until_now', 't', options => '{"stop_at": "latest"}');
 ok( $node->wait_sql(
         q{SELECT state = 'finished' FROM dpipe.source_status WHERE source = 'until_now'}
