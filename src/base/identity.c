@@ -24,61 +24,18 @@
  */
 #include "base/compat.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_extension.h"
-#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 
+#include "base/extension.h"
 #include "base/identity.h"
 
 #define INTERNAL_SEARCH_PATH "pg_catalog, pg_temp"
-
-Oid
-dpipe_extension_oid(bool missing_ok)
-{
-	Oid			extoid = get_extension_oid("dpipe", true);
-
-	if (!OidIsValid(extoid) && !missing_ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"dpipe\" is not installed in this database"),
-				 errhint("Run CREATE EXTENSION dpipe.")));
-	return extoid;
-}
-
-Oid
-dpipe_extension_owner(void)
-{
-	Oid			extoid = dpipe_extension_oid(false);
-	Oid			owner = InvalidOid;
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tup;
-
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(extoid));
-	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
-	tup = systable_getnext(scan);
-	if (HeapTupleIsValid(tup))
-		owner = ((Form_pg_extension) GETSTRUCT(tup))->extowner;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	if (!OidIsValid(owner))
-		elog(ERROR, "extension dpipe vanished while it was looked up");
-	return owner;
-}
 
 static void
 save_identity(DpipeIdentity *id)

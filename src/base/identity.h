@@ -14,10 +14,6 @@ typedef struct DpipeIdentity
 	int			guc_level;
 } DpipeIdentity;
 
-/* OIDs of the extension and of its owner; error when it is not installed. */
-extern Oid	dpipe_extension_oid(bool missing_ok);
-extern Oid	dpipe_extension_owner(void);
-
 /* For dpipe's own catalogs: extension owner, nothing of the user's runs. */
 extern void dpipe_identity_internal(DpipeIdentity *id);
 

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/extension.h"
 #include "base/settings.h"
 #include "base/spi.h"
 #include "catalog/catalog.h"
@@ -52,9 +53,11 @@ dpipe_is_mine(PG_FUNCTION_ARGS)
 Datum
 dpipe_background_problem(PG_FUNCTION_ARGS)
 {
-	const char *problem;
+	const char *problem = dpipe_extension_misfit();
 
-	if (RecoveryInProgress())
+	if (problem != NULL)
+		 /* nothing else counts */ ;
+	else if (RecoveryInProgress())
 		problem = "this server is a standby; sources run after promotion";
 	else if (!dpipe_status_available())
 		problem = "dpipe is not in shared_preload_libraries; CALL dpipe_sync(source) loads in your own session";
@@ -174,6 +177,9 @@ dpipe_visible_slots(PG_FUNCTION_ARGS)
 	uint64		n;
 
 	InitMaterializedSRF(fcinfo, 0);
+	/* The view says why; see dpipe_background_problem(). */
+	if (dpipe_extension_misfit() != NULL)
+		return (Datum) 0;
 	slots = read_slots(&n);
 	for (uint64 i = 0; i < n; i++)
 	{

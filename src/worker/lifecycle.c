@@ -7,8 +7,12 @@
  * DATABASE … TEMPLATE wait five seconds for other sessions to leave and then
  * fail, and background workers are not asked to leave. So the session that
  * runs such a command bars the database (control.c), ends our processes in
- * it, and lets the command go on. DROP EXTENSION is treated the same: it could
- * deadlock with a batch otherwise, since both go from table to table.
+ * it, and lets the command go on. DROP EXTENSION and ALTER EXTENSION UPDATE
+ * are treated the same: they could deadlock with a batch otherwise, since both
+ * go from table to table. The second does not lock the extension by itself, so
+ * this does; a batch of dpipe_sync, which nobody ends, is then waited for, and
+ * the next one waits (see dpipe_worker_pin_extension). What runs afterwards
+ * are new processes, which read the new catalogs.
  *
  * The bar lasts to the end of the transaction, committed or not: RENAME may
  * stand in a transaction block, and holds its lock to the end. Then the
@@ -18,12 +22,17 @@
  * it: they are left alone unless the caller owns the object, and where a
  * command that refuses transaction blocks stands in one.
  *
- * Cases, each for commit and abort: CREATE EXTENSION (wake at commit), DROP
- * EXTENSION (bar; when it goes with its owner or schema, wake: each process
- * notices at its next transaction), ALTER EXTENSION (wake), DROP, RENAME,
- * SET TABLESPACE (bar), CREATE DATABASE (bar the template, and look at the new
+ * Cases, each for commit and abort: CREATE EXTENSION (wake at commit; also of
+ * another one, which may bring dpipe by CASCADE), DROP EXTENSION (bar; when it
+ * goes with its owner or schema, wake: each process notices at its next
+ * transaction), ALTER EXTENSION (bar for UPDATE, else wake), DROP, RENAME, SET
+ * TABLESPACE (bar), CREATE DATABASE (bar the template, and look at the new
  * database), ALTER DATABASE (the launcher looks whether it still allows
  * connections).
+ *
+ * CREATE and ALTER EXTENSION to a version that the loaded library does not
+ * fit are refused: files of another version were installed and the server has
+ * not been restarted.
  */
 #include "base/compat.h"
 
@@ -36,10 +45,11 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 
-#include "base/identity.h"
+#include "base/extension.h"
 #include "worker/control.h"
 #include "worker/process.h"
 
@@ -154,6 +164,24 @@ before_drop_extension(const DropStmt *stmt)
 		clear_database(MyDatabaseId);
 }
 
+static bool
+is_dpipe(const char *extname)
+{
+	return strcmp(extname, "dpipe") == 0;
+}
+
+/* Who may not update it hears so from the command. */
+static void
+before_update_extension(void)
+{
+	Oid			oid = dpipe_extension_oid(true);
+
+	if (!OidIsValid(oid) || !dpipe_extension_ownercheck(oid, GetUserId()))
+		return;
+	clear_database(MyDatabaseId);
+	LockDatabaseObject(ExtensionRelationId, oid, 0, AccessExclusiveLock);
+}
+
 /* Commands that refuse transaction blocks. */
 static void
 before_alone(Node *stmt)
@@ -195,11 +223,14 @@ before_any(Node *stmt)
 			before_drop_extension((DropStmt *) stmt);
 			break;
 		case T_CreateExtensionStmt:
-			if (strcmp(((CreateExtensionStmt *) stmt)->extname, "dpipe") == 0)
-				dpipe_worker_notify_at_commit();
+			dpipe_worker_notify_at_commit();
 			break;
 		case T_AlterExtensionStmt:
-			if (strcmp(((AlterExtensionStmt *) stmt)->extname, "dpipe") == 0)
+			if (is_dpipe(((AlterExtensionStmt *) stmt)->extname))
+				before_update_extension();
+			break;
+		case T_AlterExtensionContentsStmt:
+			if (is_dpipe(((AlterExtensionContentsStmt *) stmt)->extname))
 				dpipe_worker_notify_at_commit();
 			break;
 		case T_AlterDatabaseStmt:
@@ -208,6 +239,16 @@ before_any(Node *stmt)
 		default:
 			break;
 	}
+}
+
+static void
+after_any(Node *stmt)
+{
+	if ((IsA(stmt, CreateExtensionStmt) &&
+		 is_dpipe(((CreateExtensionStmt *) stmt)->extname)) ||
+		(IsA(stmt, AlterExtensionStmt) &&
+		 is_dpipe(((AlterExtensionStmt *) stmt)->extname)))
+		dpipe_extension_check_fit();
 }
 
 static void
@@ -229,6 +270,7 @@ lifecycle_process_utility(PlannedStmt *pstmt, const char *queryString,
 	else
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
+	after_any(pstmt->utilityStmt);
 }
 
 /*

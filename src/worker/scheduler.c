@@ -17,7 +17,8 @@
  *
  * The database has the extension, or this process ends: it looks at each
  * reading. An extension that was dropped and made again has another OID, and
- * gets another scheduler.
+ * gets another scheduler. After ALTER EXTENSION UPDATE it is another process,
+ * too (lifecycle.c).
  */
 #include "base/compat.h"
 
@@ -32,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/extension.h"
 #include "base/settings.h"
 #include "base/spi.h"
 #include "catalog/catalog.h"
@@ -75,6 +77,7 @@ static TimestampTz read_at = 0; /* 0: read at the next pass */
 static int	failures = 0;		/* passes in a row that ended with an error */
 static bool launch_failed = false;	/* logged already */
 static bool board_full = false; /* logged already */
+static bool misfit_logged = false;
 static TimestampTz shortage_logged_at = 0;
 static uint32 wait_event = 0;
 
@@ -140,7 +143,6 @@ read_wanted(void)
 
 	dpipe_spi_begin(&spi);
 	n = dpipe_spi_run(&wanted_select, args, NULL, true, 0);
-	nwanted = 0;
 	MemoryContextReset(wanted_cxt);
 	wanted = MemoryContextAllocZero(wanted_cxt, sizeof(Wanted) * Max(n, 1));
 	for (uint64 i = 0; i < n; i++)
@@ -158,6 +160,22 @@ leave(void)
 	proc_exit(0);
 }
 
+/* Nothing runs on catalogs that the library does not know. Said once. */
+static bool
+catalogs_fit(void)
+{
+	char	   *misfit = dpipe_extension_misfit();
+
+	if (misfit != NULL && !misfit_logged)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_internal("%s", misfit),
+				 errdetail("No source runs in database \"%s\".",
+						   get_database_name(MyDatabaseId))));
+	misfit_logged = misfit != NULL;
+	return misfit == NULL;
+}
+
 static void
 read_catalog(void)
 {
@@ -167,7 +185,9 @@ read_catalog(void)
 	StartTransactionCommand();
 	present = dpipe_worker_pin_extension();
 	oid = present ? dpipe_extension_oid(true) : InvalidOid;
-	if (present && (oid == extension || !OidIsValid(extension)))
+	nwanted = 0;
+	if (present && (oid == extension || !OidIsValid(extension)) &&
+		catalogs_fit())
 		read_wanted();
 	if (database_name[0] == '\0')
 		strlcpy(database_name, get_database_name(MyDatabaseId), NAMEDATALEN);

@@ -20,7 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "base/identity.h"
+#include "base/extension.h"
 #include "base/settings.h"
 #include "catalog/status.h"
 #include "worker/control.h"

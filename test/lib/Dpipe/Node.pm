@@ -6,13 +6,14 @@ use warnings;
 
 use parent -norequire, 'PostgreSQL::Test::Cluster';
 
+use File::Basename;
 use POSIX qw(:sys_wait_h);
 use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-use Dpipe::Process qw(wait_until processes_in);
+use Dpipe::Process qw(top_dir wait_until processes_in);
 
 # A running node with the extension in database postgres. Options: conf (text
 # for postgresql.conf), preload (true), extension (true), install_path.
@@ -39,6 +40,24 @@ CONF
     $node->safe_psql('postgres', 'CREATE EXTENSION dpipe')
         if $options{extension} // 1;
     return $node;
+}
+
+# A server like the one under test whose files can be changed: what it reads
+# are links, its programs copies, for they find the rest beside themselves.
+# Returns the install_path for make(), and the directory of extensions.
+sub own_install
+{
+    my ($class, $name) = @_;
+    my $root = PostgreSQL::Test::Utils::tempdir("install_$name");
+    my $top = top_dir() . '/tmp_install';
+    (my $path = $ENV{DPIPE_PG_CONFIG}) =~ s{^\Q$top\E(.*)/bin/pg_config$}{$root$1}
+        or die "$ENV{DPIPE_PG_CONFIG} is not in $top";
+
+    system_or_bail('cp', '-rs', "$top/.", $root);
+    system_or_bail('rm', '-r', "$path/bin");
+    system_or_bail('cp', '-r', dirname($ENV{DPIPE_PG_CONFIG}), $path);
+    chomp(my $share = qx('$path/bin/pg_config' --sharedir));
+    return ($path, "$share/extension");
 }
 
 # safe_psql on database postgres.
