@@ -6,7 +6,7 @@ help:
 	@echo "make install         install it there"
 	@echo "make installcheck    pg_regress against a running server that has it installed"
 	@echo "make check           everything, on servers and brokers of its own"
-	@echo "make check-long      the same with more kills and more records"
+	@echo "make check-long      the same with more faults and records, and on more brokers"
 	@echo "make check-versions  the same, as far as it needs no Kafka, on other PostgreSQL versions"
 	@echo "make demo            events flow from a broker to a mart; make demo-stop ends it"
 	@echo "make bench           all benches; writes test/bench/results.md"

@@ -413,6 +413,7 @@ load_batch(KafkaSlot *slot)
 	DPIPE_FAULT_POINT("load_stored");
 	next = position_behind(slot, settled);
 	dpipe_position_set(slot->source, slot->slot, next, &load);
+	DPIPE_FAULT_POINT("load_moved");
 	dpipe_load_record(slot->source, slot->slot, &load, slot->committed, next);
 	DPIPE_FAULT_POINT("load_before_commit");
 	PopActiveSnapshot();
@@ -438,6 +439,7 @@ write_position(KafkaSlot *slot)
 	}
 	next = position_behind(slot, 0);
 	dpipe_position_set(slot->source, slot->slot, next, NULL);
+	DPIPE_FAULT_POINT("position_moved");
 	kafka_slot_commit(slot);
 	kafka_slot_keep_position(slot, next);
 	return true;

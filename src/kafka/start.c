@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/fault.h"
 #include "base/settings.h"
 #include "catalog/status.h"
 #include "kafka/place.h"
@@ -316,6 +317,7 @@ store_partitions(KafkaSlot *slot, const DpipePosition *next)
 								  slot->foreground);
 	if (mine)
 		dpipe_position_set(slot->source, slot->slot, next, NULL);
+	DPIPE_FAULT_POINT("partitions_stored");
 	kafka_slot_commit(slot);
 	if (mine)
 		kafka_slot_keep_position(slot, next);

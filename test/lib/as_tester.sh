@@ -24,6 +24,7 @@ fi
 if [ -z "${DPIPE_KAFKA_LIB:-}${DPIPE_KAFKA_SKIP:-}" ]; then
     if answer=$(sh "$top/test/lib/kafka_fetch.sh"); then
         export DPIPE_KAFKA_LIB="$answer"
+        [ -z "${DPIPE_LONG:-}" ] || sh "$top/test/lib/kafka_fetch.sh" 4.4.0 > /dev/null || true
     else
         export DPIPE_KAFKA_SKIP="$(echo "$answer" | tail -n 1)"
     fi

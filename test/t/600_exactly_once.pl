@@ -1,23 +1,24 @@
 # Exactly once, with real servers: while producers write, some of them in
-# transactions of which every third is aborted, the worker, the postmaster and
-# the broker are killed again and again, a third of the time within 20 ms of a
-# commit. In the end the records in the target and the dead letters are
-# compared with those that were committed: (topic, partition, offset, md5 of
-# the payload), as multisets.
+# transactions of which every third is aborted, faults of every kind befall
+# workers, the server, the broker and the definition (see Dpipe::Faults), a
+# third of them within 20 ms of a commit. In the end the records in the target
+# and the dead letters are compared with those that were committed: (topic,
+# partition, offset, md5 of the payload), as multisets.
 #
 # The same is then done to a build that commits the position apart from the
 # rows, and the comparison must find it out.
 #
-# DPIPE_SEED repeats a run; DPIPE_KILLS and DPIPE_RECORDS make it longer.
+# DPIPE_SEED repeats a run; DPIPE_FAULTS, DPIPE_RECORDS and
+# DPIPE_KAFKA_VERSIONS make it longer.
 use strict;
 use warnings;
 
-use List::Util qw(shuffle);
 use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use Dpipe::Faults;
 use Dpipe::Kafka;
 use Dpipe::Node;
 use Dpipe::Process qw(log_path wait_until top_dir);
@@ -27,123 +28,15 @@ if (my $reason = Dpipe::Kafka->skip_reason)
     plan skip_all => $reason;
 }
 
-my $long    = $ENV{DPIPE_LONG} // 0;
-my $kills   = $ENV{DPIPE_KILLS}   // ($long ? 100     : 20);
-my $records = $ENV{DPIPE_RECORDS} // ($long ? 2000000 : 200000);
-my $seed    = $ENV{DPIPE_SEED}    // int(time() * 1000) % 1000000007;
+my $long     = $ENV{DPIPE_LONG} // 0;
+my $nfaults  = $ENV{DPIPE_FAULTS}  // ($long ? 120     : scalar Dpipe::Faults->kinds);
+my $records  = $ENV{DPIPE_RECORDS} // ($long ? 2000000 : 200000);
+my $seed     = $ENV{DPIPE_SEED}    // int(time() * 1000) % 1000000007;
+my @versions = split ' ', $ENV{DPIPE_KAFKA_VERSIONS} // ($long ? '3.9.2 4.4.0' : '3.9.2');
+my $rate     = $long ? 16000 : 8000;
 
-note "DPIPE_SEED=$seed DPIPE_KILLS=$kills DPIPE_RECORDS=$records";
+note "DPIPE_SEED=$seed DPIPE_FAULTS=$nfaults DPIPE_RECORDS=$records";
 diag "seed $seed";
-
-# What is killed, as shares of ten. A killed worker takes the whole server
-# through crash recovery; one that is terminated does not.
-my @victims = (
-    ('worker KILL') x 3, ('worker TERM') x 2, ('postmaster KILL') x 3,
-    'broker KILL', 'broker TERM');
-
-# Steps of the exactness transaction at which a worker dies by its own hand.
-my @steps =
-    qw(load_compared load_stored load_before_commit load_after_commit);
-
-# The file that the server's configuration includes for fault points.
-sub set_fault
-{
-    my ($node, $fault) = @_;
-    my $file = $node->data_dir . '/fault.conf';
-    open my $out, '>', $file or die "$file: $!";
-    print $out "dpipe.fault_point = '$fault'\n";
-    close $out;
-    kill 'HUP', $node->postmaster_pid;
-    return;
-}
-
-# Wait until something new is loaded, then at once kill a process: one psql
-# does both, for starting another would take longer than the 20 ms allowed.
-sub kill_after_load
-{
-    my ($node, $signal, $pid) = @_;
-    my $script = <<SQL;
-DO \$\$
-DECLARE
-    before bigint := (SELECT max(last_load_id) FROM dpipe.position);
-BEGIN
-    FOR i IN 1..10000 LOOP
-        EXIT WHEN (SELECT max(last_load_id) FROM dpipe.position) > before;
-        PERFORM pg_sleep(0.002);
-    END LOOP;
-END \$\$;
-SELECT round(extract(epoch FROM clock_timestamp() - max(last_load_at)) * 1000, 1) FROM dpipe.position;
-\\! kill -$signal $pid
-SQL
-    my ($out, $err) = ('', '');
-    IPC::Run::run [ 'psql', '-XqAt', '-d', $node->connstr('postgres') ],
-        '<', \$script, '>', \$out, '2>', \$err;
-    chomp $out;
-    note "    $out ms after a commit";
-    return;
-}
-
-sub a_worker
-{
-    my ($node) = @_;
-    my $pids = wait_until(60, sub { my @pids = $node->worker_pids('ev'); @pids ? \@pids : undef; });
-    die 'no worker' unless $pids;
-    return $pids->[ rand @$pids ];
-}
-
-sub kill_worker
-{
-    my ($node, $signal, $aimed) = @_;
-
-    if ($aimed && $signal eq 'KILL')
-    {
-        my $step   = $steps[ rand @steps ];
-        my $before = -s $node->logfile;
-        note "    at $step";
-        set_fault($node, "$step:kill");
-        wait_until(
-            60,
-            sub {
-                slurp_file($node->logfile, $before) =~ /terminated by signal 9/;
-            },
-            0.005) or die 'the fault point was not met';
-        set_fault($node, '');
-    }
-    elsif ($aimed)
-    {
-        kill_after_load($node, $signal, a_worker($node));
-    }
-    else
-    {
-        kill $signal, a_worker($node);
-    }
-    $node->wait_up;
-    return;
-}
-
-sub kill_one
-{
-    my ($node, $kafka, $victim, $signal, $aimed) = @_;
-
-    if ($victim eq 'worker')
-    {
-        kill_worker($node, $signal, $aimed);
-    }
-    elsif ($victim eq 'postmaster')
-    {
-        kill_after_load($node, 'KILL', $node->postmaster_pid) if $aimed;
-        my $left = $node->kill_postmaster;
-        $node->start;
-        return $left;
-    }
-    else
-    {
-        kill_after_load($node, $signal, $kafka->{process}->pid) if $aimed;
-        $signal eq 'KILL' ? $kafka->kill9 : $kafka->stop;
-        $kafka->start;
-    }
-    return 0;
-}
 
 sub loads { my ($node) = @_; return $node->try_sql('SELECT count(*) FROM dpipe.load') // -1; }
 
@@ -151,15 +44,15 @@ sub loads { my ($node) = @_; return $node->try_sql('SELECT count(*) FROM dpipe.l
 sub position
 {
     my ($node) = @_;
-    return $node->try_sql(q{SELECT coalesce(sum(position), 0) FROM dpipe.source_partition})
-        // -1;
+    return $node->try_sql(q{SELECT coalesce(sum(position), 0) FROM dpipe.source_partition
+        WHERE source = 'ev'}) // -1;
 }
 
 # Every partition's position is at the end of its log.
 sub at_end
 {
-    my ($node, $kafka) = @_;
-    my @ends = map { $_->[1] } $kafka->watermarks('events');
+    my ($node, $kafka, $topic) = @_;
+    my @ends = map { $_->[1] } $kafka->watermarks($topic);
     my $want = join ',', @ends;
     return $node->wait_sql(
         q{SELECT string_agg(position::text, ',' ORDER BY partition)
@@ -176,34 +69,37 @@ sub copy_lines
     return;
 }
 
-# Torment a node; returns what was found.
-sub torment
+# A node that is to read all of a topic, and those who write it. The name is
+# the topic's, too.
+sub make_node
 {
-    my ($name, %options) = @_;
-    my %file = map { $_ => log_path("${name}_$_") } qw(log aborted unknown);
-    my $kafka = Dpipe::Kafka->new($name, heap => $long ? '768m' : '256m');
-    my $node  = Dpipe::Node->make(
+    my ($name, $kafka, $install_path) = @_;
+    my $node = Dpipe::Node->make(
         $name,
-        install_path => $options{install_path},
+        install_path => $install_path,
         conf         => "include_if_exists = 'fault.conf'\n");
-    my $share = int($options{records} / $options{kills});
-    my $rate  = $long ? 16000 : 8000;
 
-    $kafka->create_topic('events', 8);
+    $kafka->create_topic($name, 8);
     $node->create_server('broker', $kafka);
     # Nothing unique about it: what comes twice is to be seen twice.
     $node->sql(<<'SQL');
 CREATE TABLE events (_topic text, _partition int, _offset bigint, _payload text, _load_id bigint);
-SELECT dpipe_create_kafka_source('ev', server => 'broker', topic => 'events', target => 'events',
-    options => '{"workers": 2, "linger_ms": 50}');
 CREATE TABLE committed (topic text, partition int, "offset" bigint, md5 text);
 CREATE TABLE aborted (LIKE committed);
 CREATE TABLE uncommitted (LIKE committed);
 SQL
-    my $producer = $kafka->start_produce(
-        topic           => 'events',
+    return $node;
+}
+
+sub files { my ($name) = @_; return map { $_ => log_path("${name}_$_") } qw(log aborted unknown); }
+
+sub start_producer
+{
+    my ($name, $kafka, $n) = @_;
+    return $kafka->start_produce(
+        topic           => $name,
         partitions      => 8,
-        records         => $options{records},
+        records         => $n,
         producers       => 4,
         txn_producers   => 2,
         txn_records     => 50,
@@ -211,37 +107,41 @@ SQL
         rate            => $rate,
         seed            => $seed,
         credit          => 1,
-        %file);
+        files($name));
+}
 
-    my @plan = map { $victims[ $_ % @victims ] } 0 .. $options{kills} - 1;
-    @plan = shuffle @plan;
-    @plan = ('worker KILL') x $options{kills} if $options{workers_only};
-    my $swept = 0;
-    my %count;
+# One fault after the other. Those at fault points of the transaction are near
+# a commit by their nature; of the others as many are aimed as a third takes.
+sub torment
+{
+    my ($node, $faults, $producer, $share, @plan) = @_;
+
     foreach my $i (0 .. $#plan)
     {
-        my ($victim, $signal) = split / /, $plan[$i];
-        my $aimed  = $i % 3 == 0 || $options{workers_only};
+        my $aimed  = $faults->can_be_aimed($plan[$i]) && $faults->{aimed} < 1 + $i / 3;
         my $before = loads($node);
 
         $producer->say($share);
         # It works again, and has kept up: only then is there something to
-        # interrupt, and the kills are spread over all the records.
-        die "nothing is loaded before kill $i"
+        # interrupt, and the faults are spread over all the records.
+        die "nothing is loaded before fault $i"
             unless wait_until(120,
                 sub { loads($node) > $before && position($node) > 0.8 * $i * $share }, 0.05);
         sleep(rand(0.8 * $share / $rate)) unless $aimed;
         note sprintf('%d: %s%s', $i, $plan[$i], $aimed ? ', aimed' : '');
-        $swept += kill_one($node, $kafka, $victim, $signal, $aimed);
-        $count{$victim}++;
+        $faults->strike($plan[$i], $aimed);
     }
-    $producer->close_stdin;
-    my $status = $producer->wait_end(600);
-    die 'the producers failed' unless defined $status && $status == 0;
-    die 'the end is never reached' unless at_end($node, $kafka);
+    return;
+}
 
+# What the producers say was committed; true when a reader of the topic agrees.
+sub take_truth
+{
+    my ($name, $node, $kafka) = @_;
+    my %file   = files($name);
     my @lines  = split /\n/, slurp_file($file{log});
-    my @reread = $kafka->dump_topic('events', 'committed');
+    my @reread = $kafka->dump_topic($name, 'committed');
+
     if (-s $file{unknown})
     {
         # The broker died before it said what became of these. It knows now.
@@ -250,69 +150,151 @@ SQL
     }
     copy_lines($node, 'committed',   \@lines);
     copy_lines($node, 'aborted',     [ split /\n/, slurp_file($file{aborted}) ]);
-    copy_lines($node, 'uncommitted', [ $kafka->dump_topic('events', 'uncommitted') ]);
+    copy_lines($node, 'uncommitted', [ $kafka->dump_topic($name, 'uncommitted') ]);
+    return join("\n", @reread) eq join("\n", sort @lines);
+}
+
+# The records are all loaded; what is found?
+sub compare
+{
+    my ($name, $node, $kafka) = @_;
+    die 'the end is never reached' unless at_end($node, $kafka, $name);
+
+    my %found = (
+        reread   => take_truth($name, $node, $kafka),
+        restarts => scalar(() = slurp_file($node->logfile) =~ /database system is ready/g),
+        crashes  => join("\n", $node->crash_lines));
     $node->sql(<<'SQL');
 CREATE TABLE got AS
 SELECT _topic, _partition, _offset, md5(convert_to(_payload, 'UTF8')) FROM events
  UNION ALL
 SELECT topic, partition, "offset", md5(payload) FROM dpipe.dead_letter WHERE source = 'ev';
 SQL
-    my %found = (
-        count    => \%count,
-        swept    => $swept,
-        restarts => scalar(() = slurp_file($node->logfile) =~ /database system is ready/g),
-        crashes  => [ $node->crash_lines ],
-        reread   => join("\n", @reread) eq join("\n", sort @lines));
     my %query = (
         committed => 'SELECT count(*) FROM committed',
-        dead      => 'SELECT count(*) FROM dpipe.dead_letter',
+        dead      => q{SELECT count(*) FROM dpipe.dead_letter WHERE source = 'ev'},
         lost      => 'SELECT count(*) FROM (TABLE committed EXCEPT ALL TABLE got) x',
         surplus   => 'SELECT count(*) FROM (TABLE got EXCEPT ALL TABLE committed) x',
         aborted   => 'SELECT count(*) FROM aborted',
         hidden    => 'SELECT count(*) FROM (TABLE aborted EXCEPT ALL TABLE uncommitted) x',
         ledger    => q{SELECT sum(rows) = (SELECT count(*) FROM events) AND
-            sum(dead_letters) = (SELECT count(*) FROM dpipe.dead_letter) FROM dpipe.load});
+            sum(dead_letters) = (SELECT count(*) FROM dpipe.dead_letter WHERE source = 'ev')
+            FROM dpipe.load WHERE source = 'ev'});
     $found{$_} = $node->sql($query{$_}) foreach sort keys %query;
-    $node->stop;
-    $kafka->stop;
     return \%found;
 }
 
-srand $seed;
-my $found = torment('exact', kills => $kills, records => $records);
-diag sprintf '%d committed records, %d aborted, %d dead letters; kills: %s; the server started %d times',
-    $found->{committed}, $found->{aborted}, $found->{dead},
-    join(', ', map { "$_ $found->{count}{$_}" } sort keys %{ $found->{count} }),
-    $found->{restarts};
-
-cmp_ok($found->{committed}, '>', $records / 2, 'records were committed');
-cmp_ok($found->{aborted}, '>', $records / 20, 'and others were aborted');
-is($found->{hidden}, 0, 'which are there for read_uncommitted');
-ok($found->{reread}, 'the producers and a reader agree on what was committed');
-is($found->{lost},    0, 'nothing is lost');
-is($found->{surplus}, 0, 'nothing is there twice, and nothing that was aborted');
-cmp_ok($found->{dead}, '>', 0, 'what is no JSON is a dead letter');
-is($found->{ledger}, 't', 'the ledger counts what is there');
-is($found->{swept},  0,   'no process outlives a killed postmaster');
-is_deeply($found->{crashes}, [], 'nothing crashed but what was killed');
-
+# Bounded sources, killed while they noted that they are at their end.
+sub check_bounded
 {
+    my ($node, $faults) = @_;
+    my $stop = Dpipe::Faults::BOUNDED_STOP;
+
+    ok($node->wait_sql(q{SELECT count(*) FROM dpipe.source_status
+            WHERE source ~ '^bounded' AND state = 'finished'}, expected => $faults->{bounded}),
+        'bounded sources are finished');
+    is($node->sql(<<SQL), 0, 'with each record before their end once');
+WITH want AS (
+    SELECT name, c.* FROM dpipe.source, committed c WHERE name ~ '^bounded' AND "offset" < $stop
+), got AS (
+    SELECT _source, _topic, _partition, _offset, md5(convert_to(_payload, 'UTF8')) FROM bounded
+     UNION ALL
+    SELECT source, topic, partition, "offset", md5(payload) FROM dpipe.dead_letter WHERE source ~ '^bounded'
+)
+SELECT (SELECT count(*) FROM (TABLE want EXCEPT ALL TABLE got) x) +
+       (SELECT count(*) FROM (TABLE got EXCEPT ALL TABLE want) x);
+SQL
+    return;
+}
+
+sub finish_producer
+{
+    my ($producer) = @_;
+    $producer->close_stdin;
+    my $status = $producer->wait_end(600);
+    die 'the producers failed' unless defined $status && $status == 0;
+    return;
+}
+
+sub exactly_once
+{
+    my ($version, $kafka) = @_;
+    (my $name = "exact-$version") =~ tr/./_/;
+    my $node     = make_node($name, $kafka);
+    my $producer = start_producer($name, $kafka, $records);
+    my $faults   = Dpipe::Faults->new(
+        node => $node, kafka => $kafka, source => 'ev', topic => $name, target => 'events');
+    my @plan = Dpipe::Faults->plan($nfaults);
+
+    $node->sql($faults->definition);
+    torment($node, $faults, $producer, int($records / @plan), @plan);
+    finish_producer($producer);
+    my $found = compare($name, $node, $kafka);
+
+    diag sprintf "Kafka %s: %d committed records, %d aborted, %d dead letters; the server started %d times;\n"
+        . "  %d faults, %d within %d ms of a commit:\n%s",
+        $version, @$found{qw(committed aborted dead restarts)}, scalar @plan,
+        $faults->{aimed}, Dpipe::Faults::AIMED_MS,
+        join '', map { sprintf "%6d %s\n", $faults->{count}{$_} // 0, $_ } Dpipe::Faults->kinds;
+
+    is(join(', ', grep { !$faults->{count}{$_} } Dpipe::Faults->kinds), '', 'each kind of fault has happened');
+    cmp_ok($faults->{aimed}, '>=', $long ? int(@plan / 3) : 3, 'some near to a commit');
+    cmp_ok($found->{committed}, '>', $records / 2, 'records were committed');
+    cmp_ok($found->{aborted}, '>', $records / 20, 'and others were aborted');
+    is($found->{hidden}, 0, 'which are there for read_uncommitted');
+    ok($found->{reread}, 'the producers and a reader agree on what was committed');
+    is($found->{lost},    0, 'nothing is lost');
+    is($found->{surplus}, 0, 'nothing is there twice, and nothing that was aborted');
+    cmp_ok($found->{dead}, '>', 0, 'what is no JSON is a dead letter');
+    is($found->{ledger}, 't', 'the ledger counts what is there');
+    check_bounded($node, $faults);
+    is($faults->{swept},  0,   'no process outlives a killed postmaster');
+    is($found->{crashes}, '', 'nothing crashed but what was killed');
+    $node->stop;
+    return;
+}
+
+# A build that commits the position apart from the rows.
+sub find_out_faulty
+{
+    my ($kafka) = @_;
     my $copy = qx(DPIPE_VARIANT=split DPIPE_VARIANT_DIR='$PostgreSQL::Test::Utils::tmp_check' \\
         DPIPE_MAKE=DPIPE_CPPFLAGS=-DDPIPE_FAULT_SPLIT_COMMIT \\
         sh '@{[top_dir()]}/test/lib/temp_install.sh' '$ENV{DPIPE_PG_CONFIG}');
     die 'the faulty build failed' if $? != 0;
     chomp $copy;
     (my $path = $copy) =~ s{/bin/pg_config$}{};
-    my $faulty = torment(
-        'faulty',
-        kills        => 6,
-        records      => 30000,
-        workers_only => 1,
-        install_path => $path);
 
-    note "the faulty build lost $faulty->{lost} records";
-    cmp_ok($faulty->{lost} + $faulty->{surplus},
+    my $node     = make_node('faulty', $kafka, $path);
+    my $producer = start_producer('faulty', $kafka, 30000);
+    my $faults   = Dpipe::Faults->new(
+        node => $node, kafka => $kafka, source => 'ev', topic => 'faulty', target => 'events');
+    $node->sql($faults->definition);
+    torment($node, $faults, $producer, 5000,
+        ('at load_compared', 'at load_stored', 'at load_before_commit') x 2);
+    finish_producer($producer);
+    my $found = compare('faulty', $node, $kafka);
+
+    note "the faulty build lost $found->{lost} records";
+    cmp_ok($found->{lost} + $found->{surplus},
         '>', 0, 'a position committed apart from the rows is found out');
+    $node->stop;
+    return;
+}
+
+srand $seed;
+foreach my $version (@versions)
+{
+  SKIP:
+    {
+        my $reason = Dpipe::Kafka->skip_reason($version);
+        skip "Kafka $version: $reason", 1 if $reason;
+
+        my $kafka = Dpipe::Kafka->new("exact_$version", version => $version, heap => $long ? '768m' : '256m');
+        subtest "Kafka $version" => sub { exactly_once($version, $kafka) };
+        find_out_faulty($kafka) if $version eq $versions[0];
+        $kafka->stop;
+    }
 }
 
 done_testing();

@@ -11,7 +11,7 @@ use warnings;
 
 use parent -norequire, 'Dpipe::Broker';
 
-use File::Path qw(make_path);
+use File::Basename;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -19,23 +19,33 @@ use PostgreSQL::Test::Utils;
 use Dpipe::Broker;
 use Dpipe::Process qw(top_dir log_path);
 
-# Why there can be no Kafka here, or undef. DPIPE_KAFKA_LIB and
-# DPIPE_KAFKA_SKIP come from "make check", which has asked already.
+# Directories of jars by version; '' is the usual one.
+my %lib;
+
+# Why there can be no Kafka here, or undef. DPIPE_KAFKA_LIB, of the usual
+# version, and DPIPE_KAFKA_SKIP come from "make check", which has asked already;
+# other versions it keeps beside.
 sub skip_reason
 {
+    my ($class, $version) = @_;
+    my $fetched = $ENV{DPIPE_KAFKA_LIB};
+    $version //= '';
     return $ENV{DPIPE_KAFKA_SKIP} if $ENV{DPIPE_KAFKA_SKIP};
-    return if $ENV{DPIPE_KAFKA_LIB};
-    chomp(my @lines = qx(sh '@{[top_dir()]}/test/lib/kafka_fetch.sh'));
-    return $ENV{DPIPE_KAFKA_SKIP} = $lines[-1] // 'no Kafka' if $? != 0;
-    $ENV{DPIPE_KAFKA_LIB} = $lines[-1];
+    $lib{''} //= $fetched;
+    return if $lib{$version};
+    local $ENV{DPIPE_CACHE} = dirname(dirname($fetched)) if $fetched;
+    chomp(my @lines = qx(sh '@{[top_dir()]}/test/lib/kafka_fetch.sh' $version));
+    return $lines[-1] // 'no Kafka' if $? != 0;
+    $lib{$version} = $lines[-1];
     return;
 }
 
-# Options: heap (128m), properties (hash, added to server.properties).
+# Options: version (of those that kafka_fetch.sh knows), heap (128m),
+# properties (hash, added to server.properties).
 sub new
 {
     my ($class, $name, %options) = @_;
-    my $reason = $class->skip_reason;
+    my $reason = $class->skip_reason($options{version});
     die "no Kafka: $reason" if $reason;
 
     my $port = PostgreSQL::Test::Cluster::get_free_port();
@@ -45,6 +55,7 @@ sub new
         dir     => $dir,
         port    => $port,
         brokers => "127.0.0.1:$port",
+        lib     => $lib{ $options{version} // '' },
         heap    => $options{heap} // '128m',
         log     => log_path("kafka_$name.log"),
     }, $class;
@@ -89,11 +100,20 @@ sub _write_config
 
     append_to_file("$self->{dir}/server.properties",
         join('', map { "$_=$properties{$_}\n" } sort keys %properties));
+    # Kafka 3 logs by log4j 1, Kafka 4 by log4j 2.
     append_to_file("$self->{dir}/log4j.properties", <<'LOG');
 log4j.rootLogger=WARN, o
 log4j.appender.o=org.apache.log4j.ConsoleAppender
 log4j.appender.o.layout=org.apache.log4j.PatternLayout
 log4j.appender.o.layout.ConversionPattern=%d %p %c{2} %m%n
+LOG
+    append_to_file("$self->{dir}/log4j2.properties", <<'LOG');
+appender.o.type = Console
+appender.o.name = o
+appender.o.layout.type = PatternLayout
+appender.o.layout.pattern = %d %p %c{2} %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.o.ref = o
 LOG
     return;
 }
@@ -105,7 +125,8 @@ sub _java
         _find('java'), "-Xmx$self->{heap}", '-Xms64m', '-XX:+UseSerialGC',
         '-XX:TieredStopAtLevel=1',
         "-Dlog4j.configuration=file:$self->{dir}/log4j.properties",
-        '-cp', "$ENV{DPIPE_KAFKA_LIB}/*", @arguments
+        "-Dlog4j2.configurationFile=$self->{dir}/log4j2.properties",
+        '-cp', "$self->{lib}/*", @arguments
     ];
 }
 

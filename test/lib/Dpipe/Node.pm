@@ -135,6 +135,17 @@ sub kill_postmaster
     return scalar @left;
 }
 
+# Wait for the end of a postmaster that was told to go.
+sub await_stop
+{
+    my ($self) = @_;
+    my $dir = $self->data_dir;
+    wait_until(60, sub { _reap($self->{_pid}); !processes_in($dir) })
+        or die 'the server does not stop';
+    $self->{_pid} = undef;
+    return;
+}
+
 sub _reap
 {
     waitpid($_, WNOHANG) foreach @_;
