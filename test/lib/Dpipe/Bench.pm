@@ -97,16 +97,17 @@ sub bench_kafka
     return Dpipe::Kafka->new('bench', heap => '512m', %options);
 }
 
-# A topic of 8 partitions and so many records, before any clock starts.
+# A topic of 8 partitions (or "partitions") and so many records, before any
+# clock starts. Other options as test/tools/produce has them.
 sub fill_topic
 {
     my ($kafka, $topic, $records, %options) = @_;
-    $kafka->create_topic($topic, 8);
+    $options{partitions} //= 8;
+    $kafka->create_topic($topic, $options{partitions});
     $kafka->produce(
-        topic      => $topic,
-        partitions => 8,
-        records    => $records,
-        producers  => 2,
+        topic     => $topic,
+        records   => $records,
+        producers => 2,
         %options);
     diag "$records records are in Kafka";
     return;
@@ -114,15 +115,16 @@ sub fill_topic
 
 # Load a topic to its end; [ seconds, CPU seconds of the workers ]. The clock
 # runs from enabling the source to the last load, start and connection
-# included. Options: target, format, workers.
+# included. Options: target, format, workers, options (more, as JSON members).
 sub load_source
 {
     my ($node, $source, $topic, $records, %options) = @_;
     my $format  = $options{format}  // 'json';
     my $workers = $options{workers} // 1;
+    my $more    = $options{options} ? ", $options{options}" : '';
     $node->sql(<<SQL);
 SELECT dpipe_create_kafka_source('$source', server => 'broker', topic => '$topic', target => '$options{target}',
-    format => '$format', options => '{"enabled": false, "workers": $workers}');
+    format => '$format', options => '{"enabled": false, "workers": $workers$more}');
 CHECKPOINT;
 SQL
     my $start = time();
