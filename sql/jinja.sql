@@ -26,7 +26,7 @@ SELECT dpipe_render('[{{ missing }}] [{{ x.y }}] [{{ x["z"] }}] {{ [missing] }}'
 
 -- what comes from jsonb
 SELECT dpipe_render('{{ v }}', '{"v": [1, 1.0, 1.50, 1e2, -0.5, "s", null, true, {"b": 1, "a": {"c": []}}]}');
-SELECT dpipe_render('{{ v is integer }} {{ w is float }} {{ w }}', '{"v": 9223372036854775807, "w": 9223372036854775808}');
+SELECT dpipe_render('{{ v is integer }} {{ w is integer }} {{ w }}', '{"v": 9223372036854775807, "w": 9223372036854775808}');
 SELECT dpipe_render('{{ a.b[1].c }} {{ a["b"][0] }} {{ a.b.0 }} {{ a.b[-1]["c"] }}', '{"a": {"b": [7, {"c": "deep"}]}}');
 SELECT dpipe_render('x', '[1]');
 SELECT dpipe_render('x', '"s"');

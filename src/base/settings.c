@@ -28,6 +28,7 @@ int			dpipe_yaml_max_values = 1000 * 1000;
 int			dpipe_project_max_files = 20000;
 int			dpipe_project_max_file_kb = 16 * 1024;
 int			dpipe_project_max_size_kb = 256 * 1024;
+int			dpipe_jinja_cache_kb = 32 * 1024;
 
 static const struct config_enum_entry load_path_options[] = {
 	{"auto", DPIPE_LOAD_AUTO, false},
@@ -96,6 +97,11 @@ define_template_settings(void)
 	DefineCustomIntVariable("dpipe.template_max_memory",
 							"Most memory that one rendering may use.",
 							NULL, &dpipe_jinja_max_memory_kb, 256 * 1024, 1024,
+							INT_MAX, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.template_cache_size",
+							"Memory for parsed templates that a session keeps.",
+							NULL, &dpipe_jinja_cache_kb, 32 * 1024, 0,
 							INT_MAX, PGC_SUSET, GUC_UNIT_KB,
 							NULL, NULL, NULL);
 }

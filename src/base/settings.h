@@ -26,6 +26,7 @@ extern int	dpipe_jinja_max_output_kb;
 extern int	dpipe_jinja_max_steps;
 extern int	dpipe_jinja_max_depth;
 extern int	dpipe_jinja_max_memory_kb;
+extern int	dpipe_jinja_cache_kb;
 
 /* Limits of what a dbt project may hold; see src/project. */
 extern int	dpipe_yaml_max_values;

@@ -13,7 +13,7 @@
 
 #include "common/int.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/bigint.h"
 
 /* An attribute other than an item, or NULL. */
 static JinjaValue *
@@ -59,6 +59,10 @@ item(JinjaEnv *env, JinjaValue *object, JinjaValue *index)
 	if (object->kind == JINJA_DICT)
 		return jn_hashable(index) ?
 			jn_dict_lookup(env, object->u.dict, index) : NULL;
+	if (object->kind == JINJA_OBJECT)
+		return object->u.object.ops->get_item == NULL ? NULL :
+			object->u.object.ops->get_item(env, object->u.object.object,
+										   index);
 	if (!jn_is_int(index, &i))
 		return NULL;
 	switch (object->kind)
@@ -87,13 +91,22 @@ item(JinjaEnv *env, JinjaValue *object, JinjaValue *index)
 	}
 }
 
+/* An attribute or item of an undefined value. */
+static JinjaValue *
+undefined_part(JinjaEnv *env, JinjaValue *object)
+{
+	if (!env->lenient)
+		jn_fail_undefined(env, object);
+	return object;
+}
+
 JinjaValue *
 jn_getattr(JinjaEnv *env, JinjaValue *object, JinjaValue *name)
 {
 	JinjaValue *v;
 
 	if (object->kind == JINJA_UNDEFINED)
-		jn_fail_undefined(env, object);
+		return undefined_part(env, object);
 	v = attribute(env, object, name->u.string.data);
 	if (v == NULL)
 		v = item(env, object, name);
@@ -106,7 +119,7 @@ jn_getitem(JinjaEnv *env, JinjaValue *object, JinjaValue *index)
 	JinjaValue *v;
 
 	if (object->kind == JINJA_UNDEFINED)
-		jn_fail_undefined(env, object);
+		return undefined_part(env, object);
 	v = item(env, object, index);
 	if (v == NULL && index->kind == JINJA_STRING)
 		v = attribute(env, object, index->u.string.data);
@@ -123,9 +136,11 @@ slice_bound(JinjaEnv *env, JinjaValue *v, int64 dflt, int64 length, int64 low,
 
 	if (v == NULL || v->kind == JINJA_NONE)
 		return dflt;
-	if (!jn_is_int(v, &i))
+	if (v->kind == JINJA_BIGINT)
+		i = v->u.big->negative ? PG_INT64_MIN + 1 : PG_INT64_MAX;
+	else if (!jn_is_int(v, &i))
 		jn_raise_type(env, "slice indices must be integers or none, not %s",
-					  jn_type_name(v));
+					  jinja_type_name(v));
 	if (i < 0)
 		i += length;
 	return Max(low, Min(i, high));
@@ -182,17 +197,19 @@ jn_slice(JinjaEnv *env, JinjaValue *object, JinjaValue *vstart,
 	JinjaValue *result;
 
 	if (object->kind == JINJA_UNDEFINED)
-		jn_fail_undefined(env, object);
+		return undefined_part(env, object);
 	if (object->kind != JINJA_STRING && object->kind != JINJA_LIST &&
 		object->kind != JINJA_TUPLE && object->kind != JINJA_RANGE)
-		jn_raise_type(env, "%s object cannot be sliced", jn_type_name(object));
+		jn_raise_type(env, "%s object cannot be sliced", jinja_type_name(object));
 	length = jn_length(env, object);
 	if (vstep != NULL && vstep->kind != JINJA_NONE)
 	{
-		if (!jn_is_int(vstep, &step))
+		if (vstep->kind == JINJA_BIGINT)
+			step = vstep->u.big->negative ? -PG_INT64_MAX : PG_INT64_MAX;
+		else if (!jn_is_int(vstep, &step))
 			jn_raise_type(env,
 						  "slice indices must be integers or none, not %s",
-						  jn_type_name(vstep));
+						  jinja_type_name(vstep));
 		if (step == 0)
 			jn_raise_type(env, "slice step cannot be zero");
 		step = Max(step, -PG_INT64_MAX);
@@ -284,7 +301,7 @@ jn_int_arg(JinjaEnv *env, JinjaValue *v, int64 dflt, const char *what)
 		jn_fail_undefined(env, v);
 	if (!jn_is_int(v, &i))
 		jn_raise_type(env, "%s must be an integer, not %s", what,
-					  jn_type_name(v));
+					  jinja_type_name(v));
 	return i;
 }
 
@@ -296,6 +313,6 @@ jn_string_arg(JinjaEnv *env, JinjaValue *v, const char *what)
 		jn_fail_undefined(env, v);
 	if (v->kind != JINJA_STRING)
 		jn_raise_type(env, "%s must be a string, not %s", what,
-					  jn_type_name(v));
+					  jinja_type_name(v));
 	return v;
 }

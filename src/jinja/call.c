@@ -53,8 +53,10 @@ jn_call_builtin(JinjaEnv *env, const JnBuiltin *b, JinjaValue *self,
 }
 
 JinjaValue *
-jn_call(JinjaEnv *env, JinjaValue *callee, const JinjaArgs *args)
+jinja_call(JinjaEnv *env, JinjaValue *callee, const JinjaArgs *args)
 {
+	if (env->tmpl_name == NULL)
+		return jn_call_from_host(env, callee, args);
 	switch (callee->kind)
 	{
 		case JINJA_FUNCTION:
@@ -71,9 +73,11 @@ jn_call(JinjaEnv *env, JinjaValue *callee, const JinjaArgs *args)
 												  args);
 			break;
 		case JINJA_UNDEFINED:
+			if (env->lenient)
+				return callee;
 			jn_fail_undefined(env, callee);
 		default:
 			break;
 	}
-	jn_raise_type(env, "%s object is not callable", jn_type_name(callee));
+	jn_raise_type(env, "%s object is not callable", jinja_type_name(callee));
 }

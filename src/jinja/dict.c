@@ -13,7 +13,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
 
 #define SMALL_DICT 8
 
@@ -52,7 +52,18 @@ hash_int(int64 i)
 uint32
 jn_hash_text(const char *s, int len)
 {
-	return hash_bytes((const unsigned char *) s, len);
+	uint32		h = hash_bytes((const unsigned char *) s, len);
+
+	return h == 0 ? 1 : h;
+}
+
+/* The same of a string, computed once. */
+uint32
+jn_string_hash(JinjaValue *s)
+{
+	if (s->u.string.hash == 0)
+		s->u.string.hash = jn_hash_text(s->u.string.data, s->u.string.len);
+	return s->u.string.hash;
 }
 
 uint32
@@ -63,8 +74,9 @@ jn_hash(JinjaEnv *env, JinjaValue *v)
 	switch (v->kind)
 	{
 		case JINJA_STRING:
-			jn_work_bytes(env, v->u.string.len);
-			return jn_hash_text(v->u.string.data, v->u.string.len);
+			if (v->u.string.hash == 0)
+				jn_work_bytes(env, v->u.string.len);
+			return jn_string_hash(v);
 		case JINJA_INT:
 			return hash_int(v->u.integer);
 		case JINJA_BOOL:
@@ -83,14 +95,24 @@ jn_hash(JinjaEnv *env, JinjaValue *v)
 			}
 			jn_leave(env);
 			return h;
+		case JINJA_BIGINT:
+			return hash_double(jn_big_to_double(v->u.big));
+		case JINJA_DECIMAL:
+			return hash_double(jn_decimal_to_double(env, v->u.decimal));
+		case JINJA_OBJECT:
+			if (v->u.object.ops->hash != NULL)
+				return v->u.object.ops->hash(env, v->u.object.object);
+			return hash_bytes((const unsigned char *) &v->u.object.object,
+							  sizeof(void *));
 		case JINJA_RANGE:
 			return hash_int(v->u.range.length);
 		case JINJA_LIST:
 		case JINJA_DICT:
-			jn_raise_type(env, "unhashable type: %s", jn_type_name(v));
+		case JINJA_SET:
+			jn_raise_type(env, "unhashable type: %s", jinja_type_name(v));
 		case JINJA_VIEW:
 			if (v->u.view.kind != JN_VIEW_VALUES)
-				jn_raise_type(env, "unhashable type: %s", jn_type_name(v));
+				jn_raise_type(env, "unhashable type: %s", jinja_type_name(v));
 			break;
 		default:
 			break;
@@ -107,7 +129,7 @@ find(JinjaEnv *env, const JnDict *d, JinjaValue *key, uint32 hash)
 		for (int i = 0; i < d->n; i++)
 			if (d->entries[i].hash == hash &&
 				(d->entries[i].key == key ||
-				 jn_equal(env, d->entries[i].key, key)))
+				 jinja_equal(env, d->entries[i].key, key)))
 				return i;
 		return -1;
 	}
@@ -121,7 +143,7 @@ find(JinjaEnv *env, const JnDict *d, JinjaValue *key, uint32 hash)
 		jn_work(env, 1);
 		if (d->entries[i].hash == hash &&
 			(d->entries[i].key == key ||
-			 jn_equal(env, d->entries[i].key, key)))
+			 jinja_equal(env, d->entries[i].key, key)))
 			return i;
 	}
 }
@@ -183,6 +205,7 @@ bool
 jn_hashable(const JinjaValue *v)
 {
 	if (v->kind == JINJA_LIST || v->kind == JINJA_DICT ||
+		v->kind == JINJA_SET ||
 		(v->kind == JINJA_VIEW && v->u.view.kind != JN_VIEW_VALUES))
 		return false;
 	check_stack_depth();

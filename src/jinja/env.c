@@ -21,6 +21,16 @@
 /* Memory is looked at again after so many bytes. */
 #define MEMORY_CHECK_BYTES (64 * 1024)
 
+/* Environments of this session; templates in use outlive none of them. */
+static int	live_environments = 0;
+
+static void
+environment_gone(void *arg)
+{
+	if (--live_environments == 0)
+		jn_trim_cache();
+}
+
 JinjaEnv *
 jinja_env_create(MemoryContext parent)
 {
@@ -29,6 +39,9 @@ jinja_env_create(MemoryContext parent)
 	JinjaEnv   *env = MemoryContextAllocZero(cxt, sizeof(JinjaEnv));
 
 	env->cxt = cxt;
+	env->gone.func = environment_gone;
+	MemoryContextRegisterResetCallback(cxt, &env->gone);
+	live_environments++;
 	jn_dict_init(&env->globals);
 	env->none = jn_value(env, JINJA_NONE);
 	env->yes = jn_value(env, JINJA_BOOL);
@@ -37,7 +50,6 @@ jinja_env_create(MemoryContext parent)
 	env->empty_string = jn_string_static(cxt, "", 0);
 	env->loop_name = jn_string_static(cxt, "loop", 4);
 	env->hidden = jn_value(env, JINJA_UNDEFINED);
-	jn_globals_init(env);
 	return env;
 }
 
@@ -51,6 +63,12 @@ MemoryContext
 jinja_env_context(JinjaEnv *env)
 {
 	return env->cxt;
+}
+
+void
+jinja_env_set_lenient(JinjaEnv *env, bool lenient)
+{
+	env->lenient = lenient;
 }
 
 void
@@ -267,7 +285,10 @@ render_error_context(void *arg)
 			errcontext("and more macros");
 			break;
 		}
-		errcontext("macro \"%s\", called in template \"%s\", line %d, column %d",
+		if (f->node == NULL)
+			errcontext("macro \"%s\"", f->name);
+		else
+			errcontext("macro \"%s\", called in template \"%s\", line %d, column %d",
 				   f->name, f->template_name, f->node->line, f->node->col);
 	}
 }
@@ -275,44 +296,113 @@ render_error_context(void *arg)
 /*
  * A host function may render another template in the same environment, so
  * all that tells where evaluation stands is put back, after an error too.
+ * Runs a template, or, if that is NULL, a call.
  */
-char *
-jinja_render(JinjaEnv *env, JinjaTemplate *tmpl)
+static JinjaValue *
+run(JinjaEnv *env, JinjaContext *context, StringInfo out, JnNative *native,
+	JinjaTemplate *tmpl, JinjaValue *callee, const JinjaArgs *args)
 {
 	JinjaEnv	saved = *env;
 	ErrorContextCallback callback;
-	StringInfoData out;
-	char	   *result;
+	JinjaValue *volatile result = NULL;
 
 	jn_enter(env);
-	jn_buffer_init(env, &out);
 	callback.callback = render_error_context;
 	callback.arg = env;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
-	env->out = &out;
-	env->tmpl_name = tmpl->name;
+	env->out = out;
+	env->native = native;
+	env->tmpl_name = tmpl == NULL ? "" : tmpl->name;
 	env->frames = NULL;
 	env->node = NULL;
 	env->scope = NULL;
+	env->context = context;
+	env->catching = 0;
 	PG_TRY();
 	{
-		jn_run(env, tmpl);
+		if (tmpl != NULL)
+			jn_run(env, tmpl);
+		else
+			result = jinja_call(env, callee, args);
 	}
 	PG_FINALLY();
 	{
 		env->out = saved.out;
+		env->native = saved.native;
 		env->tmpl_name = saved.tmpl_name;
 		env->frames = saved.frames;
 		env->node = saved.node;
 		env->scope = saved.scope;
+		env->context = saved.context;
+		env->catching = saved.catching;
+		env->filter_input = saved.filter_input;
 		env->depth = saved.depth;
 	}
 	PG_END_TRY();
-
 	error_context_stack = callback.previous;
+	return result;
+}
+
+/* A call that the host makes while nothing is rendered. */
+JinjaValue *
+jn_call_from_host(JinjaEnv *env, JinjaValue *callee, const JinjaArgs *args)
+{
+	return run(env, NULL, NULL, NULL, NULL, callee, args);
+}
+
+char *
+jinja_render_in(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl)
+{
+	StringInfoData out;
+	char	   *result;
+
+	jn_buffer_init(env, &out);
+	(void) run(env, context, &out, NULL, tmpl, NULL, NULL);
 	result = pnstrdup(out.data, out.len);
 	pfree(out.data);
 	return result;
+}
+
+char *
+jinja_render(JinjaEnv *env, JinjaTemplate *tmpl)
+{
+	return jinja_render_in(env, NULL, tmpl);
+}
+
+JinjaValue *
+jinja_render_native(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl)
+{
+	StringInfoData out;
+	JnNative	native = {&out};
+
+	jn_buffer_init(env, &out);
+	(void) run(env, context, &out, &native, tmpl, NULL, NULL);
+	if (native.npieces == 1 && native.only != NULL)
+	{
+		pfree(out.data);
+		return jn_native_value(env, native.only);
+	}
+	return jn_buffer_string(env, &out);
+}
+
+bool
+jinja_frame(JinjaEnv *env, int i, JinjaFrame *frame)
+{
+	JnCallFrame *f = env->frames;
+	const JnNode *node = env->node;
+
+	frame->template_name = env->tmpl_name;
+	for (; i > 0 && f != NULL; i--, f = f->prev)
+	{
+		frame->template_name = f->template_name;
+		node = f->node;
+	}
+	if (i > 0 || node == NULL || frame->template_name == NULL)
+		return false;
+	frame->macro = f == NULL ? NULL : f->name;
+	frame->line = node->line;
+	frame->column = node->col;
+	return true;
 }

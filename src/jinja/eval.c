@@ -62,21 +62,37 @@ lookup(JinjaEnv *env, JinjaValue *name)
 {
 	const char *s = name->u.string.data;
 	int			len = name->u.string.len;
-	uint32		hash = jn_hash_text(s, len);
+	uint32		hash = jn_string_hash(name);
 	JinjaValue *v;
 
 	for (JnScope *scope = env->scope; scope != NULL; scope = scope->parent)
 		if ((v = jn_dict_lookup_text(&scope->vars, s, len, hash)) != NULL)
 			return v != env->hidden ? v : jn_missing(env, NULL, name);
-	v = jn_dict_lookup_text(&env->globals, s, len, hash);
+	v = jn_lookup(env, env->context, name);
 	return v != NULL ? v : jn_missing(env, NULL, name);
+}
+
+/* {% set object.name = value %} */
+static void
+assign_attribute(JinjaEnv *env, const JnNode *target, JinjaValue *value)
+{
+	JinjaValue *object = lookup(env, target->u.attr.object->u.value);
+	const char *name = target->u.attr.name->u.string.data;
+
+	env->node = target;
+	if (object->kind != JINJA_OBJECT ||
+		object->u.object.ops->set_attribute == NULL ||
+		!object->u.object.ops->set_attribute(env, object->u.object.object,
+											 name, value))
+		jn_raise_type(env,
+					  "cannot assign attribute \"%s\" on a non-namespace object",
+					  name);
 }
 
 void
 jn_assign(JinjaEnv *env, const JnNode *target, JinjaValue *value)
 {
 	JinjaValue **items;
-	JinjaValue *ns;
 	int			n;
 
 	switch (target->type)
@@ -85,12 +101,7 @@ jn_assign(JinjaEnv *env, const JnNode *target, JinjaValue *value)
 			jn_dict_put(env, &env->scope->vars, target->u.value, value);
 			return;
 		case JN_NSREF:
-			ns = lookup(env, target->u.attr.object->u.value);
-			env->node = target;
-			if (!jn_namespace_set(env, ns, target->u.attr.name, value))
-				jn_raise_type(env,
-							  "cannot assign attribute \"%s\" on a non-namespace object",
-							  target->u.attr.name->u.string.data);
+			assign_attribute(env, target, value);
 			return;
 		default:
 			Assert(target->type == JN_TUPLE);
@@ -182,7 +193,7 @@ eval_args(JinjaEnv *env, const JnCallArgs *in, JinjaValue *caller,
 		mapping = jn_eval(env, in->starstar);
 		if (mapping->kind != JINJA_DICT)
 			jn_raise_type(env, "argument after ** must be a mapping, not %s",
-						  jn_type_name(mapping));
+						  jinja_type_name(mapping));
 		nkwargs += mapping->u.dict->n;
 	}
 	if (nkwargs == 0)
@@ -248,7 +259,7 @@ eval_call(JinjaEnv *env, const JnNode *node, JinjaValue *caller)
 	eval_args(env, &node->u.call.args, caller, &args);
 	env->node = node;
 	result = b != NULL ? jn_call_builtin(env, b, callee, &args) :
-		jn_call(env, callee, &args);
+		jinja_call(env, callee, &args);
 	env->node = node;
 	free_args(&args);
 	return result;
@@ -470,6 +481,16 @@ jn_eval(JinjaEnv *env, const JnNode *node)
 
 /* ---------- statements ---------- */
 
+/* Print what a statement gave. */
+static void
+put_value(JinjaEnv *env, JinjaValue *v)
+{
+	if (env->native != NULL && env->native->out == env->out)
+		jn_native_piece(env, NULL, v);
+	else
+		jn_str(env, env->out, v);
+}
+
 static void
 exec_output(JinjaEnv *env, const JnNode *node)
 {
@@ -478,7 +499,10 @@ exec_output(JinjaEnv *env, const JnNode *node)
 		JinjaValue *v = jn_eval(env, node->u.list.items[i]);
 
 		env->node = node->u.list.items[i];
-		jn_str(env, env->out, v);
+		if (env->native != NULL && env->native->out == env->out)
+			jn_native_piece(env, node->u.list.items[i], v);
+		else
+			jn_str(env, env->out, v);
 	}
 }
 
@@ -547,7 +571,8 @@ exec_filter_block(JinjaEnv *env, const JnNode *node)
 	if (flow != JN_FLOW_NEXT)
 		return flow;
 	text = filter_text(env, node->u.filterblock.filter, text);
-	jn_str(env, env->out, text);
+	env->node = node;
+	put_value(env, text);
 	return JN_FLOW_NEXT;
 }
 
@@ -581,7 +606,7 @@ exec_call_block(JinjaEnv *env, const JnNode *node)
 	JinjaValue *v = eval_call(env, node->u.callblock.call, caller);
 
 	env->node = node;
-	jn_str(env, env->out, v);
+	put_value(env, v);
 }
 
 static JnFlow
@@ -592,6 +617,8 @@ exec_statement(JinjaEnv *env, const JnNode *node)
 	switch (node->type)
 	{
 		case JN_DATA:
+			if (env->native != NULL && env->native->out == env->out)
+				jn_native_text(env);
 			jn_append(env, env->out, node->u.value->u.string.data,
 					  node->u.value->u.string.len);
 			break;
@@ -627,6 +654,8 @@ exec_statement(JinjaEnv *env, const JnNode *node)
 			return JN_FLOW_BREAK;
 		case JN_CONTINUE:
 			return JN_FLOW_CONTINUE;
+		case JN_BLOCK:
+			break;
 		default:
 			elog(ERROR, "unexpected node type %d", node->type);
 	}

@@ -17,7 +17,7 @@ static JnNode *parse_primary(JnParser *p, bool with_namespace);
 static JnNode *parse_postfix(JnParser *p, JnNode *node);
 
 static JnNode *
-binary_node(JnParser *p, JnNodeType type, JnOp op, JnNode *left,
+binary_node(JnParser *p, JnNodeType type, JinjaOp op, JnNode *left,
 			JnNode *right, const JnToken *tok)
 {
 	JnNode	   *node = jn_node(p, type, tok);
@@ -35,6 +35,21 @@ const_node(JnParser *p, JinjaKind kind, const JnToken *tok)
 
 	node->u.value = palloc0(sizeof(JinjaValue));
 	node->u.value->kind = kind;
+	return node;
+}
+
+static JnNode *
+int_node(JnParser *p, const JnToken *tok)
+{
+	JnNode	   *node = const_node(p, JINJA_INT, tok);
+
+	if (tok->big == NULL)
+		node->u.value->u.integer = tok->integer;
+	else
+	{
+		node->u.value->kind = JINJA_BIGINT;
+		node->u.value->u.big = tok->big;
+	}
 	return node;
 }
 
@@ -189,8 +204,7 @@ parse_dot(JnParser *p, JnNode *object)
 	{
 		node = jn_node(p, JN_GETITEM, &p->tok);
 		node->u.item.object = object;
-		node->u.item.index = const_node(p, JINJA_INT, &p->tok);
-		node->u.item.index->u.value->u.integer = p->tok.integer;
+		node->u.item.index = int_node(p, &p->tok);
 		jn_parser_next(p);
 		return node;
 	}
@@ -427,8 +441,7 @@ parse_primary(JnParser *p, bool with_namespace)
 		case JN_TOK_STRING:
 			return parse_strings(p);
 		case JN_TOK_INTEGER:
-			node = const_node(p, JINJA_INT, &tok);
-			node->u.value->u.integer = tok.integer;
+			node = int_node(p, &tok);
 			jn_parser_next(p);
 			return node;
 		case JN_TOK_FLOAT:
@@ -482,7 +495,7 @@ parse_power(JnParser *p)
 	JnNode	   *left = parse_unary(p, true);
 
 	while (jn_skip_op(p, "**"))
-		left = binary_node(p, JN_BINARY, JN_OP_POW, left,
+		left = binary_node(p, JN_BINARY, JINJA_OP_POW, left,
 						   parse_unary(p, true), &tok);
 	return left;
 }
@@ -495,16 +508,16 @@ parse_product(JnParser *p)
 
 	for (;;)
 	{
-		JnOp		op;
+		JinjaOp		op;
 
 		if (jn_at_op(p, "*"))
-			op = JN_OP_MUL;
+			op = JINJA_OP_MUL;
 		else if (jn_at_op(p, "/"))
-			op = JN_OP_DIV;
+			op = JINJA_OP_DIV;
 		else if (jn_at_op(p, "//"))
-			op = JN_OP_FLOORDIV;
+			op = JINJA_OP_FLOORDIV;
 		else if (jn_at_op(p, "%"))
-			op = JN_OP_MOD;
+			op = JINJA_OP_MOD;
 		else
 			return left;
 		jn_parser_next(p);
@@ -536,7 +549,7 @@ parse_sum(JnParser *p)
 
 	for (;;)
 	{
-		JnOp		op = jn_at_op(p, "+") ? JN_OP_ADD : JN_OP_SUB;
+		JinjaOp		op = jn_at_op(p, "+") ? JINJA_OP_ADD : JINJA_OP_SUB;
 
 		if (!jn_skip_op(p, "+") && !jn_skip_op(p, "-"))
 			return left;
@@ -551,28 +564,28 @@ comparison(JnParser *p)
 	static const struct
 	{
 		const char *name;
-		JnOp		op;
+		JinjaOp		op;
 	}			ops[] =
 	{
-		{"==", JN_OP_EQ},
-		{"!=", JN_OP_NE},
-		{"<", JN_OP_LT},
-		{"<=", JN_OP_LE},
-		{">", JN_OP_GT},
-		{">=", JN_OP_GE},
+		{"==", JINJA_OP_EQ},
+		{"!=", JINJA_OP_NE},
+		{"<", JINJA_OP_LT},
+		{"<=", JINJA_OP_LE},
+		{">", JINJA_OP_GT},
+		{">=", JINJA_OP_GE},
 	};
 
 	for (int i = 0; i < lengthof(ops); i++)
 		if (jn_skip_op(p, ops[i].name))
 			return ops[i].op;
 	if (jn_skip_name(p, "in"))
-		return JN_OP_IN;
+		return JINJA_OP_IN;
 	if (jn_at_name(p, "not") && p->ahead.type == JN_TOK_NAME &&
 		strcmp(p->ahead.data, "in") == 0)
 	{
 		jn_parser_next(p);
 		jn_parser_next(p);
-		return JN_OP_NOT_IN;
+		return JINJA_OP_NOT_IN;
 	}
 	return -1;
 }
@@ -595,8 +608,8 @@ parse_compare(JnParser *p)
 			node->u.compare.first = first;
 		}
 		n = node->u.compare.operands.n;
-		node->u.compare.ops = n == 0 ? palloc(sizeof(JnOp)) :
-			repalloc(node->u.compare.ops, (n + 1) * sizeof(JnOp));
+		node->u.compare.ops = n == 0 ? palloc(sizeof(JinjaOp)) :
+			repalloc(node->u.compare.ops, (n + 1) * sizeof(JinjaOp));
 		node->u.compare.ops[n] = op;
 		jn_node_append(&node->u.compare.operands, parse_sum(p));
 	}

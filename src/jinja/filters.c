@@ -10,7 +10,7 @@
 #include <ctype.h>
 #include <math.h>
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
 
 #define FILTER_ARGS JinjaEnv *env, JinjaValue *v, JinjaValue **argv, \
 	const JinjaArgs *args
@@ -121,7 +121,7 @@ filter_format(FILTER_ARGS)
 			jinja_dict_set(env, values, args->kwnames[i], args->kwvalues[i]);
 	}
 	else
-		values = jn_tuple(env, args->nargs, args->args);
+		values = jinja_tuple(env, args->nargs, args->args);
 	return jn_format_percent(env, jn_str_value(env, v), values);
 }
 
@@ -139,7 +139,7 @@ filter_indent(FILTER_ARGS)
 		by = jn_pad(env, env->empty_string,
 					jn_int_arg(env, by, 4, "width"), NULL, '<');
 	/* Jinja2 adds a newline, so that a trailing one is kept. */
-	lines = jn_splitlines(env, jn_binary(env, JN_OP_ADD, v,
+	lines = jn_splitlines(env, jn_binary(env, JINJA_OP_ADD, v,
 										 jinja_string(env, "\n")), false);
 	jn_buffer_init(env, &buf);
 	for (int i = 0; i < lines->u.list.n; i++)
@@ -167,7 +167,7 @@ filter_truncate(FILTER_ARGS)
 	JinjaValue *head;
 
 	if (jn_length(env, v) < 0)
-		jn_raise_type(env, "%s object has no length", jn_type_name(v));
+		jn_raise_type(env, "%s object has no length", jinja_type_name(v));
 	if (keep < 0 || leeway < 0)
 		jn_raise_type(env, "length and leeway of truncate are too small");
 	if (leeway > PG_INT64_MAX - length ||
@@ -186,7 +186,7 @@ filter_truncate(FILTER_ARGS)
 			}
 		}
 	}
-	return jn_binary(env, JN_OP_ADD, head, end);
+	return jn_binary(env, JINJA_OP_ADD, head, end);
 }
 
 static JinjaValue *
@@ -249,11 +249,24 @@ filter_escape(FILTER_ARGS)
 
 /* ---------- numbers ---------- */
 
+/* int(d); NULL: it has no integer value. */
+static JinjaValue *
+float_to_int(JinjaEnv *env, double d)
+{
+	if (isnan(d) || isinf(d))
+		return NULL;
+	d = trunc(d);
+	if (d < 9223372036854775808.0 && d >= -9223372036854775808.0)
+		return jinja_int(env, (int64) d);
+	return jn_big_value(env, jn_big_from_double(env, d));
+}
+
 static JinjaValue *
 filter_int(FILTER_ARGS)
 {
 	JinjaValue *dflt = argv[0] == NULL ? jinja_int(env, 0) : argv[0];
 	int64		base = jn_int_arg(env, argv[1], 10, "base");
+	JinjaValue *result = NULL;
 	double		d;
 	int64		i;
 
@@ -261,26 +274,23 @@ filter_int(FILTER_ARGS)
 		jn_fail_undefined(env, v);
 	if (jn_is_int(v, &i))
 		return jinja_int(env, i);
+	if (v->kind == JINJA_BIGINT)
+		return v;
+	if (v->kind == JINJA_DECIMAL)
+		return jn_big_value(env, jn_decimal_to_big(env, v->u.decimal));
 	if (v->kind == JINJA_FLOAT)
-		d = v->u.real;
-	else if (v->kind != JINJA_STRING)
-		return dflt;
-	else
+		result = float_to_int(env, v->u.real);
+	else if (v->kind == JINJA_STRING)
 	{
 		/* A base that int() refuses only sends it to float(). */
-		if ((base == 0 || (base >= 2 && base <= 36)) &&
-			jn_parse_int(env, v->u.string.data, v->u.string.len, base, &i))
-			return jinja_int(env, i);
-		if (!jn_parse_float(v->u.string.data, v->u.string.len, &d))
-			return dflt;
+		if (base == 0 || (base >= 2 && base <= 36))
+			result = jn_parse_integer(env, v->u.string.data, v->u.string.len,
+									  base);
+		if (result == NULL &&
+			jn_parse_float(v->u.string.data, v->u.string.len, &d))
+			result = float_to_int(env, d);
 	}
-	if (isnan(d) || isinf(d))
-		return dflt;
-	d = trunc(d);
-	if (d >= 9223372036854775808.0 || d < -9223372036854775808.0)
-		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-					"integer out of range");
-	return jinja_int(env, (int64) d);
+	return result != NULL ? result : dflt;
 }
 
 static JinjaValue *
@@ -291,8 +301,8 @@ filter_float(FILTER_ARGS)
 
 	if (v->kind == JINJA_UNDEFINED)
 		jn_fail_undefined(env, v);
-	if (jn_is_number(v, &d))
-		return jinja_float(env, d);
+	if (jn_is_numeric(v))
+		return jinja_float(env, jn_to_double(env, v));
 	if (v->kind == JINJA_STRING &&
 		jn_parse_float(v->u.string.data, v->u.string.len, &d))
 		return jinja_float(env, d);
@@ -302,16 +312,23 @@ filter_float(FILTER_ARGS)
 static JinjaValue *
 filter_abs(FILTER_ARGS)
 {
-	int64		i;
-
 	if (v->kind == JINJA_UNDEFINED)
 		jn_fail_undefined(env, v);
 	if (v->kind == JINJA_FLOAT)
 		return jinja_float(env, fabs(v->u.real));
-	if (!jn_is_int(v, &i))
-		jn_raise_type(env, "bad operand type for abs(): %s", jn_type_name(v));
-	v = jinja_int(env, i);
-	return i < 0 ? jn_negate(env, v) : v;
+	if (v->kind == JINJA_DECIMAL)
+		return jn_decimal_abs(env, v->u.decimal);
+	if (v->kind == JINJA_OBJECT && jn_compare_op(env, JINJA_OP_LT, v,
+												 jn_binary(env, JINJA_OP_SUB,
+														   v, v)))
+		return jn_negate(env, v);
+	if (v->kind == JINJA_OBJECT)
+		return v;
+	if (!jn_is_numeric(v))
+		jn_raise_type(env, "bad operand type for abs(): %s",
+					  jinja_type_name(v));
+	return jn_compare_op(env, JINJA_OP_LT, v, jinja_int(env, 0)) ?
+		jn_negate(env, v) : jn_positive(env, v);
 }
 
 /*
@@ -338,35 +355,38 @@ round_float(double d, int64 digits)
 	return strtod(text, NULL);
 }
 
-/* Python's round(int, digits) with digits < 0. */
+/* Python's round(int, digits): to tens, hundreds, ... if digits < 0. */
 static JinjaValue *
-round_int(JinjaEnv *env, int64 i, int64 digits)
+round_int(JinjaEnv *env, JinjaValue *v, int64 digits)
 {
-	int64		scale = 1;
-	int64		rest;
-	int64		down;
+	const JnBig *b = jn_big_of(env, v);
+	JnBig	   *scale;
+	JnBig	   *half;
+	JnBig	   *rest;
+	JnBig	   *q;
+	int			c;
 
-	if (digits >= 0)
-		return jinja_int(env, i);
-	if (digits < -19)
+	if (digits >= 0 || b->n == 0)
+		return jn_positive(env, v);
+	if (-digits > jn_big_bits(b) / 3 + 2)
 		return jinja_int(env, 0);
-	if (digits == -19)
-		return fabs((double) i) > 5e18 ?
-			jn_binary(env, JN_OP_POW, jinja_int(env, 10), jinja_int(env, 19)) :
-			jinja_int(env, 0);
-	while (digits++ < 0)
-		scale *= 10;
-	rest = i % scale;
-	if (rest < 0)
-		rest += scale;
-	if (i < PG_INT64_MIN + rest)
-		return jn_negate(env, jinja_int(env, PG_INT64_MIN));
-	down = i - rest;
-	if (rest > scale - rest ||
-		(rest == scale - rest && (down / scale) % 2 != 0))
-		return jn_binary(env, JN_OP_ADD, jinja_int(env, down),
-						 jinja_int(env, scale));
-	return jinja_int(env, down);
+	scale = jn_big_power(env, jn_big_from_int64(env, 10), -digits);
+	q = jn_big_divmod(env, b, scale, &rest);
+	half = jn_big_shift(env, rest, 1);
+	c = jn_big_compare(half, scale);
+	if (c > 0 || (c == 0 && q->n > 0 && q->d[0] % 2 == 1))
+		q = jn_big_add(env, q, jn_big_from_int64(env, 1));
+	return jn_big_value(env, jn_big_multiply(env, q, scale));
+}
+
+static JinjaValue *
+round_common(JinjaEnv *env, JinjaValue *v, int64 digits)
+{
+	if (v->kind == JINJA_FLOAT)
+		return jinja_float(env, round_float(v->u.real, digits));
+	if (v->kind == JINJA_DECIMAL)
+		return jn_decimal_round(env, v->u.decimal, digits);
+	return round_int(env, v, digits);
 }
 
 static JinjaValue *
@@ -375,18 +395,17 @@ filter_round(FILTER_ARGS)
 	int64		digits = jn_int_arg(env, argv[0], 0, "precision");
 	double		d;
 	double		scale;
-	int64		i;
 
 	if (argv[1] != NULL && !jn_string_is(argv[1], "common") &&
 		!jn_string_is(argv[1], "ceil") && !jn_string_is(argv[1], "floor"))
 		jn_raise_type(env, "method must be common, ceil or floor");
 	if (v->kind == JINJA_UNDEFINED)
 		jn_fail_undefined(env, v);
-	if (!jn_is_number(v, &d))
-		jn_raise_type(env, "%s cannot be rounded", jn_type_name(v));
+	if (!jn_is_numeric(v))
+		jn_raise_type(env, "%s cannot be rounded", jinja_type_name(v));
 	if (argv[1] == NULL || jn_string_is(argv[1], "common"))
-		return jn_is_int(v, &i) ? round_int(env, i, digits) :
-			jinja_float(env, round_float(d, digits));
+		return round_common(env, v, digits);
+	d = jn_to_double(env, v);
 	if (isnan(d) || isinf(d) || digits > 308 || digits < -308)
 		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
 					"number cannot be rounded");
@@ -409,7 +428,7 @@ filter_sum(FILTER_ARGS)
 	{
 		if (is_given(argv[0]))
 			item = jn_attr_path(env, item, argv[0], NULL);
-		sum = jn_binary(env, JN_OP_ADD, sum, item);
+		sum = jn_binary(env, JINJA_OP_ADD, sum, item);
 	}
 	return sum;
 }
@@ -422,7 +441,7 @@ filter_length(FILTER_ARGS)
 	int64		n = jn_length(env, v);
 
 	if (n < 0)
-		jn_raise_type(env, "%s object has no length", jn_type_name(v));
+		jn_raise_type(env, "%s object has no length", jinja_type_name(v));
 	return jinja_int(env, n);
 }
 
@@ -447,7 +466,7 @@ static JinjaValue *
 filter_last(FILTER_ARGS)
 {
 	if (!jn_iterable(v) || v->kind == JINJA_ITERATOR)
-		jn_raise_type(env, "%s object is not reversible", jn_type_name(v));
+		jn_raise_type(env, "%s object is not reversible", jinja_type_name(v));
 	v = collect(env, v);
 	return v->u.list.n > 0 ? v->u.list.items[v->u.list.n - 1] :
 		jn_undefined_hint(env, "no last item, sequence was empty");
@@ -548,7 +567,7 @@ filter_unique(FILTER_ARGS)
 }
 
 static JinjaValue *
-min_or_max(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, JnOp better)
+min_or_max(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, JinjaOp better)
 {
 	JinjaValue *best = NULL;
 	JinjaValue *best_key = NULL;
@@ -573,13 +592,13 @@ min_or_max(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, JnOp better)
 static JinjaValue *
 filter_min(FILTER_ARGS)
 {
-	return min_or_max(env, v, argv, JN_OP_LT);
+	return min_or_max(env, v, argv, JINJA_OP_LT);
 }
 
 static JinjaValue *
 filter_max(FILTER_ARGS)
 {
-	return min_or_max(env, v, argv, JN_OP_GT);
+	return min_or_max(env, v, argv, JINJA_OP_GT);
 }
 
 static JinjaValue *
@@ -665,14 +684,14 @@ filter_groupby(FILTER_ARGS)
 	{
 		JinjaValue *item = list->u.list.items[i];
 
-		if (i == 0 || !jn_equal(env, keys[i - 1], keys[i]))
+		if (i == 0 || !jinja_equal(env, keys[i - 1], keys[i]))
 		{
 			JinjaValue *pair[2];
 
 			group = jinja_list(env);
 			pair[0] = jn_attr_path(env, item, argv[0], dflt);
 			pair[1] = group;
-			jinja_list_append(env, result, jn_tuple(env, 2, pair));
+			jinja_list_append(env, result, jinja_tuple(env, 2, pair));
 		}
 		jinja_list_append(env, group, item);
 	}
@@ -687,7 +706,7 @@ need_dict(JinjaEnv *env, const JinjaValue *v)
 	if (v->kind == JINJA_UNDEFINED)
 		jn_fail_undefined(env, v);
 	if (v->kind != JINJA_DICT)
-		jn_raise_type(env, "a mapping is required, not %s", jn_type_name(v));
+		jn_raise_type(env, "a mapping is required, not %s", jinja_type_name(v));
 }
 
 static JinjaValue *
@@ -864,6 +883,46 @@ filter_default(FILTER_ARGS)
 	return argv[0] == NULL ? env->empty_string : argv[0];
 }
 
+/* ---------- marks for jinja_render_native() ---------- */
+
+static JinjaValue *
+mark(JinjaEnv *env, JinjaValue *v, char marker)
+{
+	return env->native == NULL ? v : jn_mark(env, v, marker);
+}
+
+static JinjaValue *
+filter_as_text(FILTER_ARGS)
+{
+	return mark(env, v, 't');
+}
+
+static JinjaValue *
+filter_as_bool(FILTER_ARGS)
+{
+	return mark(env, v, 'b');
+}
+
+static JinjaValue *
+filter_as_native(FILTER_ARGS)
+{
+	return mark(env, v, 'n');
+}
+
+static JinjaValue *
+filter_as_number(FILTER_ARGS)
+{
+	return mark(env, v, '#');
+}
+
+static JinjaValue *
+filter_is_list(FILTER_ARGS)
+{
+	return jinja_bool(env, v->kind == JINJA_LIST);
+}
+
+/* ---------- the rest ---------- */
+
 static JinjaValue *
 filter_attr(FILTER_ARGS)
 {
@@ -887,6 +946,10 @@ filter_tojson(FILTER_ARGS)
 
 static const JnBuiltin filters[] = {
 	{"abs", filter_abs, 0, 0, {NULL}},
+	{"as_bool", filter_as_bool, 0, 0, {NULL}},
+	{"as_native", filter_as_native, 0, 0, {NULL}},
+	{"as_number", filter_as_number, 0, 0, {NULL}},
+	{"as_text", filter_as_text, 0, 0, {NULL}},
 	{"attr", filter_attr, 1, 1, {"name"}},
 	{"batch", filter_batch, 1, 2, {"linecount", "fill_with"}},
 	{"capitalize", filter_capitalize, 0, 0, {NULL}},
@@ -904,6 +967,7 @@ static const JnBuiltin filters[] = {
 	{"groupby", filter_groupby, 1, 3, {"attribute", "default", "case_sensitive"}},
 	{"indent", filter_indent, 0, 3, {"width", "first", "blank"}},
 	{"int", filter_int, 0, 2, {"default", "base"}},
+	{"is_list", filter_is_list, 0, 0, {NULL}},
 	{"items", filter_items, 0, 0, {NULL}},
 	{"join", filter_join, 0, 2, {"d", "attribute"}},
 	{"last", filter_last, 0, 0, {NULL}},

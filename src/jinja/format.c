@@ -9,7 +9,7 @@
 
 #include "mb/pg_wchar.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
 
 /* Beyond this no double has a digit that is not zero. */
 #define MAX_PRECISION 1100
@@ -139,25 +139,20 @@ put_number(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
 	put_padded(env, out, spec, prefix, body.data, body.len, align);
 }
 
+/* Of the magnitude of an int. */
 static char *
-int_digits(uint64 u, int base, bool upper)
+int_digits(JinjaEnv *env, const JinjaValue *v, int base, bool upper)
 {
-	char		buf[65];
-	char	   *p = buf + sizeof(buf) - 1;
+	const JnBig *b = jn_big_of(env, v);
 
-	*p = '\0';
-	do
-	{
-		*--p = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[u % base];
-		u /= base;
-	} while (u > 0);
-	return pstrdup(p);
+	return jn_big_digits(env, b, base, upper);
 }
 
-static uint64
-magnitude(int64 i)
+static bool
+is_negative(const JinjaValue *v)
 {
-	return i < 0 ? -(uint64) i : (uint64) i;
+	return v->kind == JINJA_BIGINT ? v->u.big->negative :
+		v->kind == JINJA_INT && v->u.integer < 0;
 }
 
 /* Text of |d| as C's "%<flags>.<precision><type>" has it. */
@@ -244,17 +239,40 @@ put_float(JinjaEnv *env, StringInfo out, const FormatSpec *spec, double d)
 	put_number(env, out, spec, signbit(d) && !isnan(d), "", text, 3);
 }
 
+/* A Decimal is rounded itself, half to even, not as a float. */
 static void
-put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, int64 i)
+put_decimal(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
+			JinjaValue *v)
 {
-	uint64		u = magnitude(i);
+	bool		percent = spec->type == '%';
+	char	   *text;
+
+	if (percent)
+		v = jn_binary(env, JINJA_OP_MUL, v, jinja_int(env, 100));
+	if (spec->type != '\0' && strchr("fF%", spec->type) == NULL)
+	{
+		put_float(env, out, spec, jn_to_double(env, v));
+		return;
+	}
+	if (spec->precision >= 0 && spec->type != '\0')
+		v = jn_decimal_round(env, v->u.decimal, spec->precision);
+	text = jn_decimal_text(env, v->u.decimal);
+	if (*text == '-')
+		text++;
+	put_number(env, out, spec, v->u.decimal->negative, "",
+			   percent ? psprintf("%s%%", text) : text, 3);
+}
+
+static void
+put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, JinjaValue *v)
+{
 	const char *prefix = "";
 	char	   *text;
 	int			group_every = 3;
 
 	if (spec->type != '\0' && strchr("eEfFgG%", spec->type) != NULL)
 	{
-		put_float(env, out, spec, (double) i);
+		put_float(env, out, spec, jn_to_double(env, v));
 		return;
 	}
 	if (spec->precision >= 0)
@@ -264,20 +282,20 @@ put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, int64 i)
 		case '\0':
 		case 'd':
 		case 'n':
-			text = int_digits(u, 10, false);
+			text = int_digits(env, v, 10, false);
 			break;
 		case 'b':
 			prefix = "0b";
-			text = int_digits(u, 2, false);
+			text = int_digits(env, v, 2, false);
 			break;
 		case 'o':
 			prefix = "0o";
-			text = int_digits(u, 8, false);
+			text = int_digits(env, v, 8, false);
 			break;
 		case 'x':
 		case 'X':
 			prefix = spec->type == 'x' ? "0x" : "0X";
-			text = int_digits(u, 16, spec->type == 'X');
+			text = int_digits(env, v, 16, spec->type == 'X');
 			break;
 		default:
 			bad_format(env, spec->type, "int");
@@ -289,7 +307,7 @@ put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, int64 i)
 			jn_raise_type(env, "cannot specify \",\" with \"%c\"", spec->type);
 		group_every = 4;
 	}
-	put_number(env, out, spec, i < 0, spec->alternate ? prefix : "", text,
+	put_number(env, out, spec, is_negative(v), spec->alternate ? prefix : "", text,
 			   group_every);
 }
 
@@ -387,20 +405,28 @@ put_value(JinjaEnv *env, StringInfo out, const char *spec_text, int spec_len,
 		jn_str(env, out, v);
 		return;
 	}
-	if (v->kind == JINJA_FLOAT || v->kind == JINJA_INT ||
-		v->kind == JINJA_BOOL)
+	if (v->kind == JINJA_OBJECT && v->u.object.ops->format != NULL)
+	{
+		jn_append_cstring(env, out,
+						  v->u.object.ops->format(env, v->u.object.object,
+												  pnstrdup(spec_text,
+														   spec_len)));
+		return;
+	}
+	if (jn_is_numeric(v))
 	{
 		parse_spec(env, &spec, spec_text, spec_text + spec_len);
 		if (v->kind == JINJA_FLOAT)
 			put_float(env, out, &spec, v->u.real);
+		else if (v->kind == JINJA_DECIMAL)
+			put_decimal(env, out, &spec, v);
 		else
-			put_int(env, out, &spec, v->kind == JINJA_INT ? v->u.integer :
-					v->u.boolean);
+			put_int(env, out, &spec, v);
 		return;
 	}
 	if (v->kind != JINJA_STRING && v->kind != JINJA_UNDEFINED)
 		jn_raise_type(env, "unsupported format string for %s",
-					  jn_type_name(v));
+					  jinja_type_name(v));
 	if (v->kind == JINJA_UNDEFINED)
 		jn_raise_type(env, "unsupported format string for Undefined");
 	parse_spec(env, &spec, spec_text, spec_text + spec_len);
@@ -714,31 +740,35 @@ parse_percent_flags(JinjaEnv *env, FormatSpec *spec, const char *p,
 	return p;
 }
 
-static int64
+/* The int that %d and the like print. */
+static JinjaValue *
 percent_int(JinjaEnv *env, JinjaValue *v, char type)
 {
-	int64		i;
+	bool		decimal = strchr("diu", type) != NULL;
 
-	if (jn_is_int(v, &i))
-		return i;
-	if (v->kind != JINJA_FLOAT || strchr("diu", type) == NULL)
+	if (v->kind == JINJA_INT || v->kind == JINJA_BIGINT)
+		return v;
+	if (v->kind == JINJA_BOOL)
+		return jn_positive(env, v);
+	if (decimal && v->kind == JINJA_DECIMAL)
+		return jn_big_value(env, jn_decimal_to_big(env, v->u.decimal));
+	if (!decimal || v->kind != JINJA_FLOAT)
 		jn_raise_type(env, "%%%c format: a number is required, not %s", type,
-					  jn_type_name(v));
-	if (isnan(v->u.real) || isinf(v->u.real) ||
-		fabs(v->u.real) >= 9223372036854775808.0)
+					  jinja_type_name(v));
+	if (isnan(v->u.real) || isinf(v->u.real))
 		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
 					"integer out of range");
-	return (int64) v->u.real;
+	return jn_big_value(env, jn_big_from_double(env, v->u.real));
 }
 
 static void
 put_percent_int(JinjaEnv *env, StringInfo out, FormatSpec *spec,
 				JinjaValue *v)
 {
-	int64		i = percent_int(env, v, spec->type);
+	JinjaValue *i = percent_int(env, v, spec->type);
 	int			base = spec->type == 'o' ? 8 :
 		tolower((unsigned char) spec->type) == 'x' ? 16 : 10;
-	char	   *text = int_digits(magnitude(i), base, spec->type == 'X');
+	char	   *text = int_digits(env, i, base, spec->type == 'X');
 	const char *prefix = "";
 	int			len = strlen(text);
 
@@ -753,7 +783,7 @@ put_percent_int(JinjaEnv *env, StringInfo out, FormatSpec *spec,
 		jn_append_cstring(env, &digits, text);
 		text = digits.data;
 	}
-	put_number(env, out, spec, i < 0, prefix, text, 3);
+	put_number(env, out, spec, is_negative(i), prefix, text, 3);
 }
 
 static void
@@ -764,8 +794,9 @@ put_percent_float(JinjaEnv *env, StringInfo out, FormatSpec *spec,
 
 	if (v->kind == JINJA_UNDEFINED)
 		jn_fail_undefined(env, v);
-	if (!jn_is_number(v, &d))
-		jn_raise_type(env, "a number is required, not %s", jn_type_name(v));
+	if (!jn_is_numeric(v))
+		jn_raise_type(env, "a number is required, not %s", jinja_type_name(v));
+	d = jn_to_double(env, v);
 	if (spec->precision < 0)
 		spec->precision = 6;
 	put_number(env, out, spec, signbit(d) && !isnan(d), "",

@@ -61,29 +61,25 @@ namespace_to_string(JinjaEnv *env, void *object)
 					jn_repr_cstring(env, (JinjaValue *) object));
 }
 
+static bool
+namespace_set(JinjaEnv *env, void *object, const char *name,
+			  JinjaValue *value)
+{
+	jinja_dict_set(env, (JinjaValue *) object, name, value);
+	return true;
+}
+
 static const JinjaObjectOps namespace_ops = {
 	.type_name = "Namespace",
 	.get_attribute = namespace_attribute,
 	.to_string = namespace_to_string,
+	.set_attribute = namespace_set,
 };
 
 static JinjaValue *
 global_namespace(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	return jinja_object(env, &namespace_ops, global_dict(env, NULL, args));
-}
-
-/* False: "ns" is no namespace. */
-bool
-jn_namespace_set(JinjaEnv *env, JinjaValue *ns, JinjaValue *name,
-				 JinjaValue *value)
-{
-	JinjaValue *dict = (JinjaValue *) jinja_object_get(ns, &namespace_ops);
-
-	if (dict == NULL)
-		return false;
-	jn_dict_put(env, dict->u.dict, name, value);
-	return true;
 }
 
 /* ---------- cycler ---------- */
@@ -137,7 +133,7 @@ global_cycler(JinjaEnv *env, void *arg, const JinjaArgs *args)
 
 	if (args->nargs == 0 || args->nkwargs > 0)
 		jn_raise_type(env, "at least one item has to be provided");
-	c->items = jn_tuple(env, args->nargs, args->args);
+	c->items = jinja_tuple(env, args->nargs, args->args);
 	c->pos = 0;
 	return jinja_object(env, &cycler_ops, c);
 }
@@ -178,8 +174,9 @@ global_joiner(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_object(env, &joiner_ops, j);
 }
 
-void
-jn_globals_init(JinjaEnv *env)
+/* Made when first asked for; NULL: there is no such global. */
+JinjaValue *
+jn_global(JinjaEnv *env, const char *name)
 {
 	static const struct
 	{
@@ -195,7 +192,14 @@ jn_globals_init(JinjaEnv *env)
 	};
 
 	for (int i = 0; i < lengthof(globals); i++)
-		jinja_env_set(env, globals[i].name,
-					  jinja_function(env, globals[i].name, globals[i].fn,
-									 NULL));
+	{
+		if (strcmp(globals[i].name, name) == 0)
+		{
+			JinjaValue *v = jinja_function(env, name, globals[i].fn, NULL);
+
+			jinja_env_set(env, name, v);
+			return v;
+		}
+	}
+	return NULL;
 }

@@ -22,7 +22,11 @@ jn_iterable(const JinjaValue *v)
 		case JINJA_RANGE:
 		case JINJA_VIEW:
 		case JINJA_ITERATOR:
+		case JINJA_SET:
 			return true;
+		case JINJA_OBJECT:
+			return v->u.object.ops->iterate != NULL ||
+				v->u.object.ops->next != NULL;
 		default:
 			return false;
 	}
@@ -31,19 +35,25 @@ jn_iterable(const JinjaValue *v)
 static const JnDict *
 dict_of(const JinjaValue *v)
 {
-	return v->kind == JINJA_DICT ? v->u.dict : v->u.view.dict->u.dict;
+	return v->kind == JINJA_VIEW ? v->u.view.dict->u.dict : v->u.dict;
 }
 
 void
 jn_iter_init(JinjaEnv *env, JnIter *it, JinjaValue *v)
 {
 	if (!jn_iterable(v))
-		jn_raise_type(env, "%s object is not iterable", jn_type_name(v));
+		jn_raise_type(env, "%s object is not iterable", jinja_type_name(v));
+	if (v->kind == JINJA_OBJECT && v->u.object.ops->next == NULL)
+	{
+		v = v->u.object.ops->iterate(env, v->u.object.object);
+		if (v->kind == JINJA_OBJECT && v->u.object.ops->next == NULL)
+			elog(ERROR, "object iterates over an object");
+	}
 	it->source = v;
 	it->i = 0;
 	it->p = v->kind == JINJA_STRING ? v->u.string.data : NULL;
-	it->size = (v->kind == JINJA_DICT || v->kind == JINJA_VIEW) ?
-		dict_of(v)->n : 0;
+	it->size = (v->kind == JINJA_DICT || v->kind == JINJA_SET ||
+				v->kind == JINJA_VIEW) ? dict_of(v)->n : 0;
 }
 
 static JinjaValue *
@@ -69,18 +79,19 @@ next_entry(JinjaEnv *env, JnIter *it)
 
 	if (d->n != it->size)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
-					"dictionary changed size during iteration");
+					"%s changed size during iteration",
+					it->source->kind == JINJA_SET ? "set" : "dictionary");
 	if (it->i >= d->n)
 		return NULL;
 	e = &d->entries[it->i++];
-	if (it->source->kind == JINJA_DICT ||
+	if (it->source->kind != JINJA_VIEW ||
 		it->source->u.view.kind == JN_VIEW_KEYS)
 		return e->key;
 	if (it->source->u.view.kind == JN_VIEW_VALUES)
 		return e->value;
 	pair[0] = e->key;
 	pair[1] = e->value;
-	return jn_tuple(env, 2, pair);
+	return jinja_tuple(env, 2, pair);
 }
 
 /* The next item, or NULL at the end. */
@@ -98,6 +109,7 @@ jn_iter_next(JinjaEnv *env, JnIter *it)
 		case JINJA_TUPLE:
 			return it->i < v->u.list.n ? v->u.list.items[it->i++] : NULL;
 		case JINJA_DICT:
+		case JINJA_SET:
 		case JINJA_VIEW:
 			return next_entry(env, it);
 		case JINJA_RANGE:
@@ -108,6 +120,9 @@ jn_iter_next(JinjaEnv *env, JnIter *it)
 		case JINJA_ITERATOR:
 			return v->u.list.pos < v->u.list.n ?
 				v->u.list.items[v->u.list.pos++] : NULL;
+		case JINJA_OBJECT:
+			jn_step(env);
+			return v->u.object.ops->next(env, v->u.object.object);
 		default:
 			return NULL;		/* undefined: nothing in it */
 	}
@@ -136,7 +151,7 @@ jn_unpack(JinjaEnv *env, JinjaValue *v, int expected, JinjaValue **items)
 
 	if (!jn_iterable(v))
 		jn_raise_type(env, "cannot unpack non-iterable %s object",
-					  jn_type_name(v));
+					  jinja_type_name(v));
 	jn_iter_init(env, &it, v);
 	for (n = 0; n < expected; n++)
 		if ((items[n] = jn_iter_next(env, &it)) == NULL)

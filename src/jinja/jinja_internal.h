@@ -31,6 +31,8 @@ typedef struct JnScope JnScope;
 typedef struct JnDict JnDict;
 typedef struct JnBuiltin JnBuiltin;
 typedef struct JnMacroDef JnMacroDef;
+typedef struct JnBig JnBig;
+typedef struct JnDecimal JnDecimal;
 
 /* ---------- values ---------- */
 
@@ -39,6 +41,8 @@ typedef struct JnString
 	const char *data;			/* NUL-terminated, in the server's encoding */
 	int			len;			/* bytes */
 	int			nchars;			/* characters; -1 = not counted yet */
+	uint32		hash;			/* 0 = not computed yet */
+	char		marker;			/* of jinja_render_native(); '\0' = none */
 } JnString;
 
 typedef struct JnList
@@ -69,6 +73,7 @@ typedef struct JnMacro
 {
 	const JnMacroDef *def;
 	JnScope    *closure;
+	JinjaContext *context;
 	const char *template_name;
 	const char *name;			/* NULL: the caller() of a call block */
 } JnMacro;
@@ -83,7 +88,9 @@ struct JinjaValue
 		double		real;
 		JnString	string;
 		JnList		list;		/* list, tuple, iterator */
-		JnDict	   *dict;
+		JnDict	   *dict;		/* dict, set */
+		JnBig	   *big;
+		JnDecimal  *decimal;
 		JnRange		range;
 		struct
 		{
@@ -181,26 +188,8 @@ typedef enum JnNodeType
 	JN_WITH,
 	JN_BREAK,
 	JN_CONTINUE,
+	JN_BLOCK,					/* of the dialect: a macro without a variable */
 } JnNodeType;
-
-typedef enum JnOp
-{
-	JN_OP_ADD,
-	JN_OP_SUB,
-	JN_OP_MUL,
-	JN_OP_DIV,
-	JN_OP_FLOORDIV,
-	JN_OP_MOD,
-	JN_OP_POW,
-	JN_OP_EQ,
-	JN_OP_NE,
-	JN_OP_LT,
-	JN_OP_LE,
-	JN_OP_GT,
-	JN_OP_GE,
-	JN_OP_IN,
-	JN_OP_NOT_IN,
-} JnOp;
 
 typedef struct JnNodeList
 {
@@ -221,17 +210,26 @@ typedef struct JnCallArgs
 	JnNode	   *starstar;		/* **kwargs or NULL */
 } JnCallArgs;
 
-/* Signature and body of a macro or a call block. */
+/* Signature and body of a macro, a block of the dialect or a call block. */
 struct JnMacroDef
 {
 	JinjaValue *name;			/* NULL: call block */
+	const char *tag;
 	JinjaValue **params;
+	const char **types;			/* annotations; NULL: none */
 	int			nparams;
 	JnNodeList	defaults;		/* of the last defaults.n parameters */
 	JnNodeList	body;
 	bool		uses_caller;
 	bool		uses_kwargs;
 	bool		uses_varargs;
+	JinjaValue **option_names;	/* of a JINJA_TAG_OPTIONS block */
+	JnNodeList	options;		/* as many; CONST true without a value */
+	/* where it stands in the text of its template */
+	const char *start;
+	const char *body_start;
+	const char *body_end;
+	const char *end;
 };
 
 struct JnNode
@@ -279,7 +277,7 @@ struct JnNode
 		}			apply;		/* FILTER, TEST */
 		struct
 		{
-			JnOp		op;
+			JinjaOp		op;
 			JnNode	   *left;
 			JnNode	   *right;
 		}			binary;		/* BINARY; AND, OR without op */
@@ -287,7 +285,7 @@ struct JnNode
 		{
 			JnNode	   *first;
 			JnNodeList	operands;
-			JnOp	   *ops;
+			JinjaOp	   *ops;
 		}			compare;
 		struct
 		{
@@ -340,23 +338,52 @@ struct JinjaTemplate
 {
 	MemoryContext cxt;
 	const char *name;
+	const JinjaDialect *dialect;
 	JnNodeList	body;
+	/* macros and blocks at its top */
+	int			nmacros;
+	JnNode	  **macros;
+	JinjaMacroInfo *infos;
 };
 
 /* ---------- the environment ---------- */
 
+struct JinjaContext
+{
+	JinjaContext *outer;
+	JinjaLookup lookup;
+	void	   *arg;
+	JnDict		vars;
+};
+
+/* What jinja_render_native() has collected. */
+typedef struct JnNative
+{
+	StringInfo	out;			/* output that goes here is looked at */
+	int			npieces;
+	JinjaValue *only;			/* the one piece, unless it was text */
+} JnNative;
+
 struct JinjaEnv
 {
 	MemoryContext cxt;
+	MemoryContextCallback gone;
 	JnDict		globals;
+	bool		lenient;
 
 	/* where evaluation stands */
 	const char *tmpl_name;
 	const JnNode *node;
 	JnScope    *scope;
+	JinjaContext *context;
 	StringInfo	out;
+	JnNative   *native;			/* NULL: text is rendered */
 	JinjaValue *filter_input;	/* what a filter block applies to */
 	struct JnCallFrame *frames;
+
+	/* jinja_return() */
+	int			catching;		/* macros being called that it can end */
+	JinjaValue *returned;		/* on its way to the innermost of them */
 
 	/* spent so far */
 	int64		steps;
@@ -372,6 +399,7 @@ struct JinjaEnv
 	JinjaValue *loop_name;		/* "loop" */
 	JinjaValue *hidden;			/* value of a variable not yet assigned */
 	JinjaValue *ascii[128];		/* strings of one character */
+	JinjaValue *small_ints[256];
 };
 
 /* A macro call, for error messages. */
@@ -411,6 +439,8 @@ extern void jn_enter(JinjaEnv *env);
 extern void jn_raise_type(JinjaEnv *env, const char *fmt,...)
 			pg_attribute_printf(2, 3) pg_attribute_noreturn();
 extern void jn_buffer_init(JinjaEnv *env, StringInfo buf);
+extern JinjaValue *jn_call_from_host(JinjaEnv *env, JinjaValue *callee,
+									 const JinjaArgs *args);
 extern void jn_append(JinjaEnv *env, StringInfo buf, const char *s, int len);
 extern void jn_append_cstring(JinjaEnv *env, StringInfo buf, const char *s);
 extern void jn_append_fill(JinjaEnv *env, StringInfo buf, char c, int64 n);
@@ -473,9 +503,12 @@ typedef struct JnToken
 	const char *data;			/* DATA, NAME, STRING; NUL-terminated */
 	int			len;
 	int64		integer;
+	JnBig	   *big;			/* INTEGER beyond 64 bits, else NULL */
 	double		real;
 	int			line;
 	int			col;
+	const char *start;			/* in the text */
+	const char *end;
 } JnToken;
 
 typedef struct JnLexer
@@ -513,7 +546,6 @@ extern int	jn_space_len_before(const char *start, const char *p);
 extern JinjaValue *jn_value(JinjaEnv *env, JinjaKind kind);
 extern JinjaValue *jn_string_static(MemoryContext cxt, const char *s, int len);
 extern JinjaValue *jn_string_buffer(JinjaEnv *env, int len, char **data);
-extern JinjaValue *jn_tuple(JinjaEnv *env, int n, JinjaValue **items);
 extern JinjaValue *jn_list_sized(JinjaEnv *env, JinjaKind kind, int64 n);
 extern void jn_list_reverse(JinjaValue *list);
 extern JinjaValue *jn_iterator(JinjaEnv *env, JinjaValue *list);
@@ -525,7 +557,6 @@ extern JinjaValue *jn_missing(JinjaEnv *env, JinjaValue *object,
 extern JinjaValue *jn_undefined_hint(JinjaEnv *env, const char *hint);
 extern void jn_fail_undefined(JinjaEnv *env, const JinjaValue *v)
 			pg_attribute_noreturn();
-extern const char *jn_type_name(const JinjaValue *v);
 extern int	jn_nchars(JinjaValue *s);
 extern int	jn_char_len(const char *p, const char *end);
 extern int	jn_char_len_before(JinjaEnv *env, const char *start,
@@ -544,6 +575,7 @@ extern JnEntry *jn_dict_find(JinjaEnv *env, const JnDict *d, JinjaValue *key);
 extern JinjaValue *jn_dict_lookup(JinjaEnv *env, const JnDict *d,
 								  JinjaValue *key);
 extern uint32 jn_hash_text(const char *s, int len);
+extern uint32 jn_string_hash(JinjaValue *s);
 extern JinjaValue *jn_dict_lookup_text(const JnDict *d, const char *s, int len,
 									   uint32 hash);
 extern bool jn_hashable(const JinjaValue *v);
@@ -585,16 +617,31 @@ extern JinjaValue *jn_format_braces(JinjaEnv *env, JinjaValue *format,
 									const JinjaArgs *args);
 
 /* operators.c */
-extern JinjaValue *jn_binary(JinjaEnv *env, JnOp op, JinjaValue *a,
+extern JinjaValue *jn_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a,
 							 JinjaValue *b);
-extern JinjaValue *jn_negate(JinjaEnv *env, JinjaValue *v);
-extern JinjaValue *jn_positive(JinjaEnv *env, JinjaValue *v);
-extern bool jn_equal(JinjaEnv *env, JinjaValue *a, JinjaValue *b);
-extern bool jn_compare_op(JinjaEnv *env, JnOp op, JinjaValue *a,
+extern bool jn_compare_op(JinjaEnv *env, JinjaOp op, JinjaValue *a,
 						  JinjaValue *b);
 extern bool jn_contains(JinjaEnv *env, JinjaValue *container, JinjaValue *v);
 extern void jn_sort(JinjaEnv *env, JinjaValue **keys, JinjaValue **items,
 					int n, bool reverse);
+
+/* numbers.c */
+extern bool jn_is_numeric(const JinjaValue *v);
+extern double jn_to_double(JinjaEnv *env, const JinjaValue *v);
+extern JinjaValue *jn_number_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a,
+									JinjaValue *b);
+extern JinjaValue *jn_negate(JinjaEnv *env, JinjaValue *v);
+extern JinjaValue *jn_positive(JinjaEnv *env, JinjaValue *v);
+extern int	jn_compare_numbers(JinjaEnv *env, const JinjaValue *a,
+							   const JinjaValue *b);
+
+/* set.c */
+extern bool jn_is_set_like(const JinjaValue *v);
+extern bool jn_is_subset(JinjaEnv *env, JinjaValue *a, JinjaValue *b);
+extern JinjaValue *jn_set_difference(JinjaEnv *env, JinjaValue *a,
+									 JinjaValue *b);
+extern JinjaValue *jn_to_set(JinjaEnv *env, JinjaValue *v);
+extern const JnBuiltin jn_set_methods[];
 
 /* access.c */
 extern JinjaValue *jn_getattr(JinjaEnv *env, JinjaValue *object,
@@ -632,6 +679,8 @@ extern JinjaValue *jn_join(JinjaEnv *env, JinjaValue *sep, JinjaValue *items,
 extern JinjaValue *jn_pad(JinjaEnv *env, JinjaValue *s, int64 width,
 						  JinjaValue *fill, char align);
 extern JinjaValue *jn_splitlines(JinjaEnv *env, JinjaValue *s, bool keepends);
+extern JinjaValue *jn_parse_integer(JinjaEnv *env, const char *s, int len,
+									int base);
 extern bool jn_parse_int(JinjaEnv *env, const char *s, int len, int base,
 						 int64 *result);
 extern bool jn_parse_float(const char *s, int len, double *result);
@@ -656,13 +705,28 @@ extern JnFlow jn_exec_for(JinjaEnv *env, const JnNode *node);
 extern JinjaValue *jn_macro_value(JinjaEnv *env, const JnMacroDef *def);
 extern JinjaValue *jn_call_macro(JinjaEnv *env, const JnMacro *macro,
 								 const JinjaArgs *args);
-extern JinjaValue *jn_call(JinjaEnv *env, JinjaValue *callee,
-						   const JinjaArgs *args);
 extern void jn_run(JinjaEnv *env, JinjaTemplate *tmpl);
 
 /* call.c: built-ins and their arguments */
 extern JinjaValue *jn_call_builtin(JinjaEnv *env, const JnBuiltin *b,
 								   JinjaValue *self, const JinjaArgs *args);
+
+/* native.c */
+extern void jn_native_text(JinjaEnv *env);
+extern void jn_native_piece(JinjaEnv *env, const JnNode *node, JinjaValue *v);
+extern JinjaValue *jn_native_value(JinjaEnv *env, JinjaValue *v);
+extern JinjaValue *jn_mark(JinjaEnv *env, JinjaValue *v, char marker);
+
+/* template.c */
+extern void jn_list_macros(JinjaTemplate *tmpl);
+extern void jn_trim_cache(void);
+
+/* literal.c */
+extern JinjaValue *jn_literal(JinjaEnv *env, const char *text, int len);
+
+/* context.c */
+extern JinjaValue *jn_lookup(JinjaEnv *env, JinjaContext *context,
+							 JinjaValue *name);
 
 /* filters.c, tests.c, methods.c, globals.c, json.c */
 extern const JnBuiltin *jn_find_filter(const char *name);
@@ -672,9 +736,12 @@ extern const JnBuiltin *jn_find_method(const JinjaValue *object,
 extern void jn_dict_update(JinjaEnv *env, JinjaValue *dict, JinjaValue *from);
 extern void jn_dict_update_args(JinjaEnv *env, JinjaValue *dict,
 								const JinjaArgs *args);
-extern void jn_globals_init(JinjaEnv *env);
-extern bool jn_namespace_set(JinjaEnv *env, JinjaValue *ns, JinjaValue *name,
-							 JinjaValue *value);
+extern JinjaValue *jn_global(JinjaEnv *env, const char *name);
+extern JinjaValue *jn_from_number(JinjaEnv *env, const char *s, int len);
+extern void jn_not_serializable(JinjaEnv *env, const JinjaValue *v)
+			pg_attribute_noreturn();
+extern JinjaValue *jn_as_json(JinjaEnv *env, JinjaValue *v);
+extern JinjaValue *jn_json_key(JinjaEnv *env, JinjaValue *key);
 extern JinjaValue *jn_to_json(JinjaEnv *env, JinjaValue *v, int indent,
 							  bool sort_keys, bool html_safe);
 

@@ -1,127 +1,52 @@
 /*
  * json.c
- *		Values from and to JSON.
+ *		Values from and to JSON text, as Python's json module has it.
  */
 #include "base/compat.h"
 
+#include <ctype.h>
 #include <math.h>
 
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
-#include "utils/numeric.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
 
-/* ---------- jsonb to values ---------- */
-
-/* An integer if it is written like one and fits, a float otherwise. */
-static JinjaValue *
-from_numeric(JinjaEnv *env, Numeric num)
-{
-	char	   *s = DatumGetCString(DirectFunctionCall1(numeric_out,
-														NumericGetDatum(num)));
-	JinjaValue *v;
-
-	if (strchr(s, '.') == NULL)
-	{
-		char	   *end;
-		int64		i;
-
-		errno = 0;
-		i = strtoi64(s, &end, 10);
-		if (errno == 0 && *end == '\0')
-		{
-			pfree(s);
-			return jinja_int(env, i);
-		}
-	}
-	v = jinja_float(env, strtod(s, NULL));
-	pfree(s);
-	return v;
-}
-
-static JinjaValue *
-from_scalar(JinjaEnv *env, const JsonbValue *jbv)
-{
-	switch (jbv->type)
-	{
-		case jbvNull:
-			return env->none;
-		case jbvBool:
-			return jinja_bool(env, jbv->val.boolean);
-		case jbvNumeric:
-			return from_numeric(env, jbv->val.numeric);
-		case jbvString:
-			return jinja_string_len(env, jbv->val.string.val,
-									jbv->val.string.len);
-		default:
-			elog(ERROR, "unexpected jsonb scalar %d", jbv->type);
-	}
-}
-
-/* What the iterator gives up to the end of the container it just began. */
-static JinjaValue *
-from_container(JinjaEnv *env, JsonbIterator **it, bool is_array)
-{
-	JinjaValue *result = is_array ? jinja_list(env) : jinja_dict(env);
-	JinjaValue *key = NULL;
-	JsonbIteratorToken tok;
-	JsonbValue	jbv;
-
-	jn_enter(env);
-	while ((tok = JsonbIteratorNext(it, &jbv, false)) != WJB_DONE)
-	{
-		JinjaValue *v;
-
-		if (tok == WJB_END_ARRAY || tok == WJB_END_OBJECT)
-			break;
-		if (tok == WJB_BEGIN_ARRAY || tok == WJB_BEGIN_OBJECT)
-			v = from_container(env, it, tok == WJB_BEGIN_ARRAY);
-		else
-			v = from_scalar(env, &jbv);
-		if (tok == WJB_KEY)
-			key = v;
-		else if (is_array)
-			jinja_list_append(env, result, v);
-		else
-			jn_dict_put(env, result->u.dict, key, v);
-	}
-	jn_leave(env);
-	return result;
-}
-
+/* An integer if it is written like one, a float otherwise. */
 JinjaValue *
-jinja_from_jsonb(JinjaEnv *env, const Jsonb *jb)
+jn_from_number(JinjaEnv *env, const char *s, int len)
 {
-	JsonbIterator *it = JsonbIteratorInit((JsonbContainer *) &jb->root);
-	JsonbIteratorToken tok;
-	JsonbValue	jbv;
-	JinjaValue *v;
+	JinjaValue *v = NULL;
 
-	tok = JsonbIteratorNext(&it, &jbv, false);
-	v = from_container(env, &it, tok == WJB_BEGIN_ARRAY);
-	if (JB_ROOT_IS_SCALAR(jb))
-		return v->u.list.items[0];
-	return v;
+	if (strcspn(s, ".eE") >= len)
+		v = jn_parse_integer(env, s, len, 10);
+	return v != NULL ? v : jinja_float(env, strtod(s, NULL));
 }
 
-/* ---------- values to jsonb ---------- */
-
-static void
-not_serializable(JinjaEnv *env, const JinjaValue *v)
+void
+jn_not_serializable(JinjaEnv *env, const JinjaValue *v)
 {
-	jn_raise_type(env, "a %s cannot be written as JSON", jn_type_name(v));
+	jn_raise_type(env, "a %s cannot be written as JSON", jinja_type_name(v));
+}
+
+/* What an object is in JSON. */
+JinjaValue *
+jn_as_json(JinjaEnv *env, JinjaValue *v)
+{
+	if (v->kind != JINJA_OBJECT || v->u.object.ops->to_json == NULL)
+		return v;
+	return v->u.object.ops->to_json(env, v->u.object.object);
 }
 
 /* The text of a key, or NULL if it cannot be one. */
-static JinjaValue *
-json_key(JinjaEnv *env, JinjaValue *key)
+JinjaValue *
+jn_json_key(JinjaEnv *env, JinjaValue *key)
 {
 	switch (key->kind)
 	{
 		case JINJA_STRING:
 			return key;
 		case JINJA_INT:
+		case JINJA_BIGINT:
 		case JINJA_FLOAT:
 			return jn_str_value(env, key);
 		case JINJA_BOOL:
@@ -130,101 +55,8 @@ json_key(JinjaEnv *env, JinjaValue *key)
 			return jinja_string(env, "null");
 		default:
 			jn_raise_type(env, "keys of JSON objects cannot be %s",
-						  jn_type_name(key));
+						  jinja_type_name(key));
 	}
-}
-
-static void
-set_string(JsonbValue *jbv, const JinjaValue *v)
-{
-	jbv->type = jbvString;
-	jbv->val.string.val = (char *) v->u.string.data;
-	jbv->val.string.len = v->u.string.len;
-}
-
-/* False: not a scalar. */
-static bool
-to_scalar(JinjaEnv *env, const JinjaValue *v, JsonbValue *jbv)
-{
-	char		text[JN_FLOAT_REPR_LEN];
-
-	switch (v->kind)
-	{
-		case JINJA_NONE:
-			jbv->type = jbvNull;
-			return true;
-		case JINJA_BOOL:
-			jbv->type = jbvBool;
-			jbv->val.boolean = v->u.boolean;
-			return true;
-		case JINJA_STRING:
-			set_string(jbv, v);
-			return true;
-		case JINJA_INT:
-			jbv->type = jbvNumeric;
-			jbv->val.numeric = int64_to_numeric(v->u.integer);
-			return true;
-		case JINJA_FLOAT:
-			if (isnan(v->u.real) || isinf(v->u.real))
-				jn_raise_type(env, "nan and inf cannot be written as JSON");
-			jn_float_repr(text, v->u.real);
-			jbv->type = jbvNumeric;
-			jbv->val.numeric =
-				DatumGetNumeric(DirectFunctionCall3(numeric_in,
-													CStringGetDatum(text),
-													ObjectIdGetDatum(InvalidOid),
-													Int32GetDatum(-1)));
-			return true;
-		default:
-			return false;
-	}
-}
-
-static JsonbValue *
-push_value(JinjaEnv *env, JsonbParseState **state, JinjaValue *v,
-		   JsonbIteratorToken where)
-{
-	JsonbValue	jbv;
-	JsonbValue *result;
-
-	jn_step(env);
-	if (to_scalar(env, v, &jbv))
-		return pushJsonbValue(state, where, &jbv);
-	jn_enter(env);
-	if (v->kind == JINJA_LIST || v->kind == JINJA_TUPLE)
-	{
-		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-		for (int i = 0; i < v->u.list.n; i++)
-			push_value(env, state, v->u.list.items[i], WJB_ELEM);
-		result = pushJsonbValue(state, WJB_END_ARRAY, NULL);
-	}
-	else if (v->kind == JINJA_DICT)
-	{
-		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		for (int i = 0; i < v->u.dict->n; i++)
-		{
-			set_string(&jbv, json_key(env, v->u.dict->entries[i].key));
-			pushJsonbValue(state, WJB_KEY, &jbv);
-			push_value(env, state, v->u.dict->entries[i].value, WJB_VALUE);
-		}
-		result = pushJsonbValue(state, WJB_END_OBJECT, NULL);
-	}
-	else
-		not_serializable(env, v);
-	jn_leave(env);
-	return result;
-}
-
-/* In the current memory context. */
-Jsonb *
-jinja_to_jsonb(JinjaEnv *env, JinjaValue *v)
-{
-	JsonbParseState *state = NULL;
-	JsonbValue	jbv;
-
-	if (to_scalar(env, v, &jbv))
-		return JsonbValueToJsonb(&jbv);
-	return JsonbValueToJsonb(push_value(env, &state, v, WJB_ELEM));
 }
 
 /* ---------- values to JSON text ---------- */
@@ -367,7 +199,7 @@ write_dict(JsonWriter *w, JnDict *d, int level)
 	for (int i = 0; i < n; i++)
 	{
 		separator(w, i == 0, level + 1);
-		write_string(w, json_key(env, keys[i]));
+		write_string(w, jn_json_key(env, keys[i]));
 		jn_append(env, w->buf, ": ", 2);
 		write_value(w, values[i], level + 1);
 	}
@@ -382,6 +214,7 @@ static void
 write_value(JsonWriter *w, JinjaValue *v, int level)
 {
 	jn_enter(w->env);
+	v = jn_as_json(w->env, v);
 	switch (v->kind)
 	{
 		case JINJA_NONE:
@@ -391,6 +224,7 @@ write_value(JsonWriter *w, JinjaValue *v, int level)
 			jn_append_cstring(w->env, w->buf, v->u.boolean ? "true" : "false");
 			break;
 		case JINJA_INT:
+		case JINJA_BIGINT:
 			jn_str(w->env, w->buf, v);
 			break;
 		case JINJA_FLOAT:
@@ -407,7 +241,7 @@ write_value(JsonWriter *w, JinjaValue *v, int level)
 			write_dict(w, v->u.dict, level);
 			break;
 		default:
-			not_serializable(w->env, v);
+			jn_not_serializable(w->env, v);
 	}
 	jn_leave(w->env);
 }
@@ -423,4 +257,249 @@ jn_to_json(JinjaEnv *env, JinjaValue *v, int indent, bool sort_keys,
 	jn_buffer_init(env, &buf);
 	write_value(&w, v, 0);
 	return jn_buffer_string(env, &buf);
+}
+
+char *
+jinja_to_json(JinjaEnv *env, JinjaValue *v, bool sort_keys)
+{
+	return (char *) jn_to_json(env, v, -1, sort_keys, false)->u.string.data;
+}
+
+/* ---------- JSON text to values ---------- */
+
+typedef struct JsonReader
+{
+	JinjaEnv   *env;
+	const char *start;
+	const char *p;
+	const char *end;
+} JsonReader;
+
+static JinjaValue *read_json(JsonReader *r);
+
+static void
+bad_json(JsonReader *r, const char *expected)
+{
+	jn_raise_type(r->env, "invalid JSON: %s expected at character %d", expected,
+				  pg_mbstrlen_with_len(r->start, r->p - r->start) + 1);
+}
+
+static void
+skip_json_space(JsonReader *r)
+{
+	while (r->p < r->end && strchr(" \t\n\r", *r->p) != NULL && *r->p != '\0')
+		r->p++;
+}
+
+static bool
+skip_json(JsonReader *r, const char *token)
+{
+	size_t		n = strlen(token);
+
+	skip_json_space(r);
+	if (r->end - r->p < n || memcmp(r->p, token, n) != 0)
+		return false;
+	r->p += n;
+	return true;
+}
+
+/* Four hexadecimal digits at "p", -1 if there are none. */
+static int
+read_hex4(JsonReader *r, const char *p)
+{
+	int			c = 0;
+
+	for (int i = 0; i < 4; i++, p++)
+	{
+		if (p >= r->end || !isxdigit((unsigned char) *p))
+			return -1;
+		c = c * 16 + (isdigit((unsigned char) *p) ? *p - '0' :
+					  tolower((unsigned char) *p) - 'a' + 10);
+	}
+	return c;
+}
+
+/* r->p is behind "\u". */
+static void
+read_unicode_escape(JsonReader *r, StringInfo buf)
+{
+	unsigned char s[MAX_UNICODE_EQUIVALENT_STRING + 1];
+	int			c = read_hex4(r, r->p);
+
+	if (c < 0)
+		bad_json(r, "four hexadecimal digits");
+	r->p += 4;
+	if (c >= 0xd800 && c < 0xdc00 && r->end - r->p >= 6 && r->p[0] == '\\' &&
+		r->p[1] == 'u')
+	{
+		int			low = read_hex4(r, r->p + 2);
+
+		if (low >= 0xdc00 && low < 0xe000)
+		{
+			c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+			r->p += 6;
+		}
+	}
+	if (c == 0 || (c >= 0xd800 && c <= 0xdfff))
+		jn_raise_type(r->env, "text cannot contain the character \\u%04x", c);
+	pg_unicode_to_server(c, s);
+	jn_append_cstring(r->env, buf, (char *) s);
+}
+
+static void
+read_json_escape(JsonReader *r, StringInfo buf)
+{
+	static const char from[] = "\"\\/bfnrt";
+	static const char to[] = "\"\\/\b\f\n\r\t";
+	const char *f;
+
+	if (r->p >= r->end)
+		bad_json(r, "an escape");
+	if (*r->p == 'u')
+	{
+		r->p++;
+		read_unicode_escape(r, buf);
+		return;
+	}
+	f = *r->p == '\0' ? NULL : strchr(from, *r->p);
+	if (f == NULL)
+		bad_json(r, "an escape");
+	jn_append(r->env, buf, &to[f - from], 1);
+	r->p++;
+}
+
+/* r->p is behind the quote. */
+static JinjaValue *
+read_json_string(JsonReader *r)
+{
+	StringInfoData buf;
+
+	jn_buffer_init(r->env, &buf);
+	for (;;)
+	{
+		const char *from = r->p;
+
+		while (r->p < r->end && *r->p != '"' && *r->p != '\\' &&
+			   (unsigned char) *r->p >= 0x20)
+			r->p++;
+		jn_append(r->env, &buf, from, r->p - from);
+		if (r->p >= r->end || (unsigned char) *r->p < 0x20)
+			bad_json(r, "the end of a string");
+		if (*r->p++ == '"')
+			return jn_buffer_string(r->env, &buf);
+		read_json_escape(r, &buf);
+	}
+}
+
+static JinjaValue *
+read_json_number(JsonReader *r)
+{
+	const char *from = r->p;
+	const char *p = r->p;
+
+	if (p < r->end && *p == '-')
+		p++;
+	if (p >= r->end || !isdigit((unsigned char) *p))
+		bad_json(r, "a value");
+	if (*p == '0')
+		p++;
+	else
+		while (p < r->end && isdigit((unsigned char) *p))
+			p++;
+	if (p + 1 < r->end && *p == '.' && isdigit((unsigned char) p[1]))
+		for (p++; p < r->end && isdigit((unsigned char) *p); p++)
+			 /* digits */ ;
+	if (p < r->end && (*p == 'e' || *p == 'E'))
+	{
+		const char *q = p + 1;
+
+		if (q < r->end && (*q == '+' || *q == '-'))
+			q++;
+		if (q < r->end && isdigit((unsigned char) *q))
+			for (p = q; p < r->end && isdigit((unsigned char) *p); p++)
+				 /* digits */ ;
+	}
+	r->p = p;
+	return jn_from_number(r->env, pnstrdup(from, p - from), p - from);
+}
+
+static JinjaValue *
+read_json_array(JsonReader *r)
+{
+	JinjaValue *list = jinja_list(r->env);
+
+	if (skip_json(r, "]"))
+		return list;
+	do
+		jinja_list_append(r->env, list, read_json(r));
+	while (skip_json(r, ","));
+	if (!skip_json(r, "]"))
+		bad_json(r, "\",\" or \"]\"");
+	return list;
+}
+
+static JinjaValue *
+read_json_object(JsonReader *r)
+{
+	JinjaValue *dict = jinja_dict(r->env);
+
+	if (skip_json(r, "}"))
+		return dict;
+	do
+	{
+		JinjaValue *key;
+
+		if (!skip_json(r, "\""))
+			bad_json(r, "a name");
+		key = read_json_string(r);
+		if (!skip_json(r, ":"))
+			bad_json(r, "\":\"");
+		jn_dict_put(r->env, dict->u.dict, key, read_json(r));
+	} while (skip_json(r, ","));
+	if (!skip_json(r, "}"))
+		bad_json(r, "\",\" or \"}\"");
+	return dict;
+}
+
+static JinjaValue *
+read_json(JsonReader *r)
+{
+	JinjaValue *v;
+
+	jn_enter(r->env);
+	jn_step(r->env);
+	if (skip_json(r, "{"))
+		v = read_json_object(r);
+	else if (skip_json(r, "["))
+		v = read_json_array(r);
+	else if (skip_json(r, "\""))
+		v = read_json_string(r);
+	else if (skip_json(r, "null"))
+		v = r->env->none;
+	else if (skip_json(r, "true"))
+		v = r->env->yes;
+	else if (skip_json(r, "false"))
+		v = r->env->no;
+	else if (skip_json(r, "NaN"))
+		v = jinja_float(r->env, NAN);
+	else if (skip_json(r, "Infinity"))
+		v = jinja_float(r->env, INFINITY);
+	else if (skip_json(r, "-Infinity"))
+		v = jinja_float(r->env, -INFINITY);
+	else
+		v = read_json_number(r);
+	jn_leave(r->env);
+	return v;
+}
+
+JinjaValue *
+jinja_from_json(JinjaEnv *env, const char *text, int len)
+{
+	JsonReader	r = {env, text, text, text + len};
+	JinjaValue *v = read_json(&r);
+
+	skip_json_space(&r);
+	if (r.p < r.end)
+		bad_json(&r, "the end");
+	return v;
 }

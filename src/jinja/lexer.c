@@ -16,7 +16,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/bigint.h"
 
 void
 jn_syntax_error(JnLexer *lex, int line, int col, const char *fmt,...)
@@ -217,6 +217,7 @@ set_token(JnLexer *lex, JnToken *tok, JnTokenType type, const char *p)
 	tok->type = type;
 	tok->line = lex->line;
 	tok->col = column(lex, p);
+	tok->start = p;
 }
 
 /* Text up to "to"; white space at its end goes if "strip". */
@@ -378,6 +379,7 @@ lex_tag_end(JnLexer *lex, JnToken *tok)
 	set_token(lex, tok, block ? JN_TOK_BLOCK_END : JN_TOK_VARIABLE_END,
 			  lex->pos);
 	advance(lex, p + 2);
+	tok->end = lex->pos;
 	if (strip)
 		skip_space(lex);
 	lex->state = JN_LEX_DATA;
@@ -507,26 +509,12 @@ lex_number(JnLexer *lex, JnToken *tok)
 		int			base;
 
 		tok->type = JN_TOK_INTEGER;
+		lex->err_line = tok->line;
+		lex->err_col = tok->col;
 		q = match_integer(lex, p, &base, &p);
-		for (; p < q; p++)
-		{
-			int			d;
-
-			if (*p == '_')
-				continue;
-			d = isdigit((unsigned char) *p) ? *p - '0' :
-				tolower((unsigned char) *p) - 'a' + 10;
-			if (tok->integer > (PG_INT64_MAX - d) / base)
-			{
-				lex->err_line = tok->line;
-				lex->err_col = tok->col;
-				ereport(ERROR,
-						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						 errmsg("integer in a template is out of range"),
-						 errdetail("Integers are limited to 64 bits.")));
-			}
-			tok->integer = tok->integer * base + d;
-		}
+		tok->big = jn_big_parse(NULL, p, q - p, base);
+		if (jn_big_to_int64(tok->big, &tok->integer))
+			tok->big = NULL;
 	}
 	pfree(digits.data);
 	advance(lex, q);

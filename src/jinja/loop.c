@@ -133,9 +133,9 @@ static JinjaValue *
 loop_changed(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	JnLoop	   *loop = (JnLoop *) arg;
-	JinjaValue *now = jn_tuple(env, args->nargs, args->args);
+	JinjaValue *now = jinja_tuple(env, args->nargs, args->args);
 
-	if (loop->changed != NULL && jn_equal(env, loop->changed, now))
+	if (loop->changed != NULL && jinja_equal(env, loop->changed, now))
 		return env->no;
 	loop->changed = now;
 	return env->yes;

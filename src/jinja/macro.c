@@ -19,6 +19,7 @@ jn_macro_value(JinjaEnv *env, const JnMacroDef *def)
 	jn_scope_capture(env);
 	v->u.macro.def = def;
 	v->u.macro.closure = env->scope;
+	v->u.macro.context = env->context;
 	v->u.macro.template_name = env->tmpl_name;
 	v->u.macro.name = def->name == NULL ? NULL : def->name->u.string.data;
 	return v;
@@ -106,7 +107,7 @@ bind_varargs(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	int			more = Max(args->nargs - nparams, 0);
 
 	if (macro->def->uses_varargs && !is_param(macro->def, "varargs"))
-		put(env, "varargs", jn_tuple(env, more, args->args + nparams));
+		put(env, "varargs", jinja_tuple(env, more, args->args + nparams));
 	else if (more > 0)
 		jn_raise_type(env, "macro \"%s\" takes not more than %d arguments",
 					  macro_name(macro), nparams);
@@ -155,33 +156,133 @@ bind(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	pfree(used);
 }
 
+/* The body of a macro, in the scope it was defined in; its text. */
+static JinjaValue *
+run_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args,
+		  JnCallFrame *frame)
+{
+	JnScope    *outer = env->scope;
+	StringInfoData out;
+
+	jn_buffer_init(env, &out);
+	env->context = macro->context;
+	jn_scope_push(env, macro->closure);
+	jn_scope_hide(env, &macro->def->body);
+	bind(env, macro, args);
+	env->frames = frame;
+	env->out = &out;
+	env->tmpl_name = macro->template_name;
+	(void) jn_exec(env, &macro->def->body);
+	jn_scope_pop(env, outer);
+	return jn_buffer_string(env, &out);
+}
+
+/*
+ * What jinja_return() ends is the macro being called, not the call block in
+ * it. PG_CATCH sees its arrival as it sees an error: "returned" tells them
+ * apart.
+ */
+static JinjaValue *
+run_catching(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args,
+			 JnCallFrame *frame)
+{
+	JinjaValue *volatile result = NULL;
+
+	env->catching++;
+	PG_TRY();
+	{
+		result = run_macro(env, macro, args, frame);
+	}
+	PG_CATCH();
+	{
+		if (env->returned == NULL)
+			PG_RE_THROW();
+		result = env->returned;
+		env->returned = NULL;
+	}
+	PG_END_TRY();
+	env->catching--;
+	return result;
+}
+
 JinjaValue *
 jn_call_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 {
 	StringInfo	outer_out = env->out;
 	JnScope    *outer_scope = env->scope;
+	JinjaContext *outer_context = env->context;
 	const char *outer_name = env->tmpl_name;
+	JinjaValue *outer_input = env->filter_input;
+	int			outer_depth = env->depth;
+	int			outer_catching = env->catching;
 	JnCallFrame frame;
-	StringInfoData out;
+	JinjaValue *result;
 
 	frame.prev = env->frames;
 	frame.name = macro_name(macro);
 	frame.template_name = env->tmpl_name;
 	frame.node = env->node;
-	jn_buffer_init(env, &out);
-
-	jn_scope_push(env, macro->closure);
-	jn_scope_hide(env, &macro->def->body);
-	bind(env, macro, args);
-	env->frames = &frame;
-	env->out = &out;
-	env->tmpl_name = macro->template_name;
-	(void) jn_exec(env, &macro->def->body);
+	if (macro->name == NULL)
+		result = run_macro(env, macro, args, &frame);
+	else
+		result = run_catching(env, macro, args, &frame);
 
 	env->frames = frame.prev;
 	env->node = frame.node;
 	env->out = outer_out;
 	env->tmpl_name = outer_name;
-	jn_scope_pop(env, outer_scope);
-	return jn_buffer_string(env, &out);
+	env->scope = outer_scope;
+	env->context = outer_context;
+	env->filter_input = outer_input;
+	env->depth = outer_depth;
+	env->catching = outer_catching;
+	return result;
+}
+
+void
+jinja_return(JinjaEnv *env, JinjaValue *value)
+{
+	if (env->catching == 0)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"return is called outside of a macro");
+	env->returned = value;
+	PG_RE_THROW();
+}
+
+bool
+jinja_returning(JinjaEnv *env)
+{
+	return env->returned != NULL;
+}
+
+/* Macro "i" of a template; it has no scope around it. */
+JinjaValue *
+jinja_macro(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl, int i)
+{
+	JinjaValue *v = jn_value(env, JINJA_MACRO);
+
+	v->u.macro.def = &tmpl->macros[i]->u.macro;
+	v->u.macro.context = context;
+	v->u.macro.template_name = tmpl->name;
+	v->u.macro.name = tmpl->infos[i].name;
+	return v;
+}
+
+JinjaValue *
+jinja_macro_option(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl,
+				   int i, const char *name)
+{
+	const JnMacroDef *def = &tmpl->macros[i]->u.macro;
+	JinjaContext *outer = env->context;
+	JnScope    *outer_scope = env->scope;
+	JinjaValue *v = NULL;
+
+	env->context = context;
+	env->scope = NULL;
+	for (int k = 0; k < def->options.n; k++)
+		if (jn_string_is(def->option_names[k], name))
+			v = jn_eval(env, def->options.items[k]);
+	env->context = outer;
+	env->scope = outer_scope;
+	return v;
 }

@@ -70,7 +70,7 @@ str_swapcase(METHOD_ARGS)
 		JinjaValue *c = jn_char(env, p, len);
 		JinjaValue *upper = jn_upper(env, c);
 
-		c = jn_equal(env, c, upper) ? jn_lower(env, c) : upper;
+		c = jinja_equal(env, c, upper) ? jn_lower(env, c) : upper;
 		jn_append(env, &buf, c->u.string.data, c->u.string.len);
 		p += len;
 	}
@@ -580,7 +580,7 @@ partition(JinjaEnv *env, JinjaValue *v, JinjaValue *sep, bool last)
 		parts[1] = sep;
 		parts[2] = jinja_string_len(env, hit + len, end - hit - len);
 	}
-	return jn_tuple(env, 3, parts);
+	return jinja_tuple(env, 3, parts);
 }
 
 static JinjaValue *
@@ -688,7 +688,7 @@ find_item(JinjaEnv *env, JinjaValue *v, JinjaValue *what, int64 start,
 {
 	for (int64 i = start; i < stop && i < v->u.list.n; i++)
 		if (v->u.list.items[i] == what ||
-			jn_equal(env, v->u.list.items[i], what))
+			jinja_equal(env, v->u.list.items[i], what))
 			return i;
 	return -1;
 }
@@ -718,7 +718,7 @@ list_index(METHOD_ARGS)
 	at = find_item(env, v, argv[0], start, stop);
 	if (at < 0)
 		jn_raise_type(env, "%s is not in %s", jn_repr_cstring(env, argv[0]),
-					  jn_type_name(v));
+					  jinja_type_name(v));
 	return jinja_int(env, at);
 }
 
@@ -729,7 +729,7 @@ list_count(METHOD_ARGS)
 
 	for (int i = 0; i < v->u.list.n; i++)
 		n += v->u.list.items[i] == argv[0] ||
-			jn_equal(env, v->u.list.items[i], argv[0]);
+			jinja_equal(env, v->u.list.items[i], argv[0]);
 	return jinja_int(env, n);
 }
 
@@ -771,7 +771,7 @@ list_sort(METHOD_ARGS)
 		JinjaArgs	one = {.nargs = 1, .args = &copy->u.list.items[i]};
 
 		keys[i] = key == NULL || key->kind == JINJA_NONE ?
-			copy->u.list.items[i] : jn_call(env, key, &one);
+			copy->u.list.items[i] : jinja_call(env, key, &one);
 	}
 	jn_sort(env, keys, copy->u.list.items, n, jn_truth_arg(env, reverse));
 	/* The comparisons may have called for changes to the list itself. */
@@ -851,7 +851,7 @@ dict_popitem(METHOD_ARGS)
 	pair[0] = last->key;
 	pair[1] = last->value;
 	(void) jn_dict_remove(env, v->u.dict, pair[0]);
-	return jn_tuple(env, 2, pair);
+	return jinja_tuple(env, 2, pair);
 }
 
 static JinjaValue *
@@ -1043,6 +1043,9 @@ jn_find_method(const JinjaValue *object, const char *name)
 			break;
 		case JINJA_RANGE:
 			m = range_methods;
+			break;
+		case JINJA_SET:
+			m = jn_set_methods;
 			break;
 		case JINJA_DICT:
 			m = dict_methods;

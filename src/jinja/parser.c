@@ -281,6 +281,7 @@ parse_nodes(JnParser *p, JnNodeList *list, const char *const *ends,
 		else
 		{
 			Assert(tok.type == JN_TOK_BLOCK_BEGIN);
+			p->tag_start = tok.start;
 			jn_parser_next(p);
 			if (ends != NULL && at_any(p, ends))
 			{
@@ -288,6 +289,11 @@ parse_nodes(JnParser *p, JnNodeList *list, const char *const *ends,
 				return;
 			}
 			node = parse_statement(p);
+			if (node->type == JN_MACRO || node->type == JN_BLOCK)
+			{
+				node->u.macro.start = tok.start;
+				node->u.macro.end = p->tok.end;
+			}
 			expect_block_end(p);
 		}
 		check_unknown(p);
@@ -440,6 +446,42 @@ parse_set(JnParser *p, const JnToken *tok)
 	return node;
 }
 
+/* A name with parameters: Dict[str, List[int]]; its text. */
+static const char *
+parse_annotation(JnParser *p)
+{
+	const char *text = jn_expect_identifier(p)->u.string.data;
+	const char *separator = "[";
+
+	jn_parser_enter(p);
+	if (jn_skip_op(p, "["))
+	{
+		while (!jn_at_op(p, "]"))
+		{
+			if (*separator == ',')
+				jn_expect_op(p, ",");
+			text = psprintf("%s%s%s", text, separator, parse_annotation(p));
+			separator = ", ";
+		}
+		jn_parser_next(p);
+		text = psprintf("%s%s", text, *separator == '[' ? "[]" : "]");
+	}
+	p->depth--;
+	return text;
+}
+
+/* Of the parameter to come; "cap" is what params has room for. */
+static void
+set_annotation(JnMacroDef *def, int cap, const char *text)
+{
+	const char **types = palloc0((cap + 1) * sizeof(char *));
+
+	if (def->types != NULL)
+		memcpy(types, def->types, def->nparams * sizeof(char *));
+	types[def->nparams] = text;
+	def->types = types;
+}
+
 static void
 parse_signature(JnParser *p, JnMacroDef *def)
 {
@@ -467,6 +509,9 @@ parse_signature(JnParser *p, JnMacroDef *def)
 				jn_syntax_error(&p->lex, p->tok.line, p->tok.col,
 								"duplicate parameter \"%s\"",
 								def->params[i]->u.string.data);
+		if (p->dialect != NULL && p->dialect->annotations &&
+			jn_skip_op(p, ":"))
+			set_annotation(def, cap, parse_annotation(p));
 		def->nparams++;
 		if (jn_skip_op(p, "="))
 			jn_node_append(&def->defaults, jn_parse_expression(p));
@@ -503,7 +548,9 @@ parse_macro_body(JnParser *p, JnMacroDef *def, const char *end,
 	p->macros = &scan;
 	p->loops = 0;
 	p->conditional = 0;
+	def->body_start = p->tok.end;
 	parse_body_until(p, &def->body, end, tok);
+	def->body_end = p->tag_start;
 	p->macros = scan.outer;
 	p->loops = loops;
 	p->in_loop_body = in_loop_body;
@@ -516,10 +563,58 @@ parse_macro(JnParser *p, const JnToken *tok)
 {
 	JnNode	   *node = jn_node(p, JN_MACRO, tok);
 
+	if (p->dialect != NULL && p->dialect->macros_hidden)
+		node->type = JN_BLOCK;
+	node->u.macro.tag = "macro";
 	jn_parser_next(p);
 	node->u.macro.name = jn_expect_identifier(p);
 	parse_signature(p, &node->u.macro);
 	parse_macro_body(p, &node->u.macro, "endmacro", tok);
+	return node;
+}
+
+/* , name = value, name, ... */
+static void
+parse_options(JnParser *p, JnMacroDef *def)
+{
+	while (jn_skip_op(p, ","))
+	{
+		int			n = def->options.n;
+		JnNode	   *value;
+
+		if (n >= JN_MAX_ARGS)
+			jn_syntax_error(&p->lex, p->tok.line, p->tok.col,
+							"too many options");
+		def->option_names = n == 0 ? palloc(sizeof(JinjaValue *)) :
+			repalloc(def->option_names, (n + 1) * sizeof(JinjaValue *));
+		def->option_names[n] = jn_expect_identifier(p);
+		if (jn_skip_op(p, "="))
+			value = jn_parse_expression(p);
+		else
+		{
+			value = jn_node(p, JN_CONST, &p->tok);
+			value->u.value = palloc0(sizeof(JinjaValue));
+			value->u.value->kind = JINJA_BOOL;
+			value->u.value->u.boolean = true;
+		}
+		jn_node_append(&def->options, value);
+	}
+}
+
+/* A block of the dialect. */
+static JnNode *
+parse_dialect_block(JnParser *p, const JinjaTag *tag, const JnToken *tok)
+{
+	JnNode	   *node = jn_node(p, JN_BLOCK, tok);
+
+	node->u.macro.tag = tag->name;
+	jn_parser_next(p);
+	node->u.macro.name = jn_expect_identifier(p);
+	if (tag->shape == JINJA_TAG_SIGNATURE)
+		parse_signature(p, &node->u.macro);
+	else if (tag->shape == JINJA_TAG_OPTIONS)
+		parse_options(p, &node->u.macro);
+	parse_macro_body(p, &node->u.macro, psprintf("end%s", tag->name), tok);
 	return node;
 }
 
@@ -661,6 +756,11 @@ parse_statement(JnParser *p)
 	for (int i = 0; i < lengthof(statements) && node == NULL; i++)
 		if (strcmp(statements[i].name, tok.data) == 0)
 			node = statements[i].parse(p, &tok);
+	if (node == NULL && p->dialect != NULL && p->dialect->tags != NULL)
+		for (const JinjaTag *tag = p->dialect->tags;
+			 tag->name != NULL && node == NULL; tag++)
+			if (strcmp(tag->name, tok.data) == 0)
+				node = parse_dialect_block(p, tag, &tok);
 	if (node == NULL)
 		unknown_tag(p, &tok);
 	p->depth--;
@@ -679,6 +779,13 @@ parse_error_context(void *arg)
 JinjaTemplate *
 jinja_parse(MemoryContext cxt, const char *name, const char *text, int len)
 {
+	return jinja_parse_dialect(cxt, name, text, len, NULL);
+}
+
+JinjaTemplate *
+jinja_parse_dialect(MemoryContext cxt, const char *name, const char *text,
+					int len, const JinjaDialect *dialect)
+{
 	MemoryContext own;
 	MemoryContext scratch;
 	MemoryContext old;
@@ -694,9 +801,11 @@ jinja_parse(MemoryContext cxt, const char *name, const char *text, int len)
 	tmpl = palloc0(sizeof(JinjaTemplate));
 	tmpl->cxt = own;
 	tmpl->name = pstrdup(name);
+	tmpl->dialect = dialect;
 
 	memset(&p, 0, sizeof(p));
 	p.cxt = own;
+	p.dialect = dialect;
 	p.lex.name = tmpl->name;
 	p.lex.err_line = p.lex.err_col = 1;
 	callback.callback = parse_error_context;
@@ -709,6 +818,7 @@ jinja_parse(MemoryContext cxt, const char *name, const char *text, int len)
 	jn_parser_next(&p);
 	parse_nodes(&p, &tmpl->body, NULL, NULL);
 	jn_analyze_scopes(&tmpl->body);
+	jn_list_macros(tmpl);
 
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);

@@ -28,6 +28,8 @@ typedef struct JnParser
 	JnToken		ahead;
 	int64		ntokens;
 	int			depth;
+	const JinjaDialect *dialect;
+	const char *tag_start;		/* of the tag at work */
 	const char *const *ends;	/* what closes the innermost block */
 	JnMacroScan *macros;
 	int			loops;			/* that break and continue can reach */

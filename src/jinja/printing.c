@@ -9,7 +9,7 @@
 #include "common/shortest_dec.h"
 #include "mb/pg_wchar.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
 
 /*
  * Shortest digits that read back as "d". PostgreSQL's algorithm does not make
@@ -260,12 +260,31 @@ repr_dict(JinjaEnv *env, StringInfo buf, JnDict *d)
 	d->visiting = false;
 }
 
+/* In the order of insertion; Python's order is none. */
+static void
+repr_set(JinjaEnv *env, StringInfo buf, JnDict *d)
+{
+	if (d->n == 0)
+	{
+		jn_append_cstring(env, buf, "set()");
+		return;
+	}
+	jn_append(env, buf, "{", 1);
+	for (int i = 0; i < d->n; i++)
+	{
+		if (i > 0)
+			jn_append(env, buf, ", ", 2);
+		jn_repr(env, buf, d->entries[i].key);
+	}
+	jn_append(env, buf, "}", 1);
+}
+
 static void
 repr_view(JinjaEnv *env, StringInfo buf, JinjaValue *v)
 {
 	JnDict	   *d = v->u.view.dict->u.dict;
 
-	jn_append_cstring(env, buf, jn_type_name(v));
+	jn_append_cstring(env, buf, jinja_type_name(v));
 	if (d->visiting)
 	{
 		jn_append_cstring(env, buf, "(...)");
@@ -332,7 +351,7 @@ repr_callable(JinjaEnv *env, StringInfo buf, const JinjaValue *v)
 	else if (v->kind == JINJA_METHOD)
 		s = psprintf("<built-in method %s of %s object>",
 					 v->u.method.builtin->name,
-					 jn_type_name(v->u.method.self));
+					 jinja_type_name(v->u.method.self));
 	else if (v->u.macro.name != NULL)
 		s = psprintf("<Macro '%s'>", v->u.macro.name);
 	else
@@ -358,6 +377,22 @@ jn_repr(JinjaEnv *env, StringInfo buf, JinjaValue *v)
 			break;
 		case JINJA_DICT:
 			repr_dict(env, buf, v->u.dict);
+			break;
+		case JINJA_SET:
+			repr_set(env, buf, v->u.dict);
+			break;
+		case JINJA_DECIMAL:
+			jn_append_cstring(env, buf, "Decimal('");
+			jn_str(env, buf, v);
+			jn_append(env, buf, "')", 2);
+			break;
+		case JINJA_OBJECT:
+			if (v->u.object.ops->repr != NULL)
+				jn_append_cstring(env, buf,
+								  v->u.object.ops->repr(env,
+														v->u.object.object));
+			else
+				jn_str(env, buf, v);
 			break;
 		default:
 			jn_str(env, buf, v);
@@ -394,7 +429,14 @@ jn_str(JinjaEnv *env, StringInfo buf, JinjaValue *v)
 		case JINJA_LIST:
 		case JINJA_TUPLE:
 		case JINJA_DICT:
+		case JINJA_SET:
 			jn_repr(env, buf, v);
+			break;
+		case JINJA_BIGINT:
+			jn_append_cstring(env, buf, jn_big_to_cstring(env, v->u.big));
+			break;
+		case JINJA_DECIMAL:
+			jn_append_cstring(env, buf, jn_decimal_text(env, v->u.decimal));
 			break;
 		case JINJA_RANGE:
 			repr_range(env, buf, &v->u.range);

@@ -47,6 +47,7 @@ typedef struct Scope
 	symbols_hash *known;
 	List	   *added;			/* names in the order they became known */
 	List	   *nested;			/* nodes that have scopes of their own */
+	MemoryContext keep;			/* of the template */
 } Scope;
 
 static void visit(Scope *scope, JnNode *node);
@@ -198,6 +199,8 @@ visit_statement(Scope *scope, JnNode *node)
 		case JN_MACRO:
 			store(scope, node->u.macro.name);
 			break;
+		case JN_BLOCK:
+			break;
 		case JN_CALL_BLOCK:
 			visit(scope, node->u.callblock.call);
 			break;
@@ -301,7 +304,7 @@ keep_hidden(Scope *scope, JnNodeList *body)
 		if (!symbols_lookup(scope->known, name->u.string.data)->hidden)
 			continue;
 		if (body->hidden == NULL)
-			body->hidden = MemoryContextAlloc(GetMemoryChunkContext(name),
+			body->hidden = MemoryContextAlloc(scope->keep,
 											  list_length(scope->added) *
 											  sizeof(JinjaValue *));
 		body->hidden[body->nhidden++] = name;
@@ -312,6 +315,7 @@ static void
 begin_scope(Scope *scope, Scope *parent)
 {
 	scope->parent = parent;
+	scope->keep = parent->keep;
 	scope->known = symbols_create(CurrentMemoryContext, 16, NULL);
 	scope->added = NIL;
 	scope->nested = NIL;
@@ -395,6 +399,7 @@ analyze_nested(Scope *scope, JnNode *node)
 			analyze_loop(scope, node);
 			break;
 		case JN_MACRO:
+		case JN_BLOCK:
 			analyze_macro(scope, &node->u.macro);
 			break;
 		case JN_CALL_BLOCK:
@@ -422,8 +427,11 @@ jn_analyze_scopes(JnNodeList *body)
 												  "dpipe template scopes",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
+	Scope		outside = {.keep = old};
 
-	analyze_body(NULL, body);
+	/* It knows no names. */
+	outside.known = symbols_create(CurrentMemoryContext, 2, NULL);
+	analyze_body(&outside, body);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 }

@@ -14,7 +14,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/formatting.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/bigint.h"
 
 /* Linear in "len" whatever the pattern, so no template can make it slow. */
 const char *
@@ -129,7 +129,7 @@ case_of(JinjaEnv *env, const char *p, int len)
 			isupper((unsigned char) *p) ? 1 : 0;
 	lower = change_case(env, p, len, false);
 	upper = jn_replace_sharp_s(env, change_case(env, p, len, true), "SS");
-	if (jn_equal(env, lower, upper))
+	if (jinja_equal(env, lower, upper))
 		return 0;
 	return lower->u.string.len == len &&
 		memcmp(lower->u.string.data, p, len) == 0 ? -1 : 1;
@@ -314,7 +314,7 @@ jn_join(JinjaEnv *env, JinjaValue *sep, JinjaValue *items, bool strict)
 		if (strict && v->kind != JINJA_STRING)
 			jn_raise_type(env,
 						  "sequence item " INT64_FORMAT ": expected a string, got %s",
-						  i, jn_type_name(v));
+						  i, jinja_type_name(v));
 		jn_str(env, &buf, v);
 	}
 	return jn_buffer_string(env, &buf);
@@ -460,10 +460,13 @@ skip_prefix(const char **s, int *len, int *base)
 	return true;
 }
 
-/* Python's int(string, base). False: not a number of that base. */
-bool
-jn_parse_int(JinjaEnv *env, const char *s, int len, int base, int64 *result)
+/* Python's int(string, base). NULL: not a number of that base. */
+JinjaValue *
+jn_parse_integer(JinjaEnv *env, const char *s, int len, int base)
 {
+	const char *digits;
+	JnBig	   *b;
+
 	bool		negative = false;
 	bool		underscore_ok;
 	bool		overflow = false;
@@ -486,8 +489,9 @@ jn_parse_int(JinjaEnv *env, const char *s, int len, int base, int64 *result)
 		octal_like = false;
 	if (base == 0)
 		base = 10;
+	digits = s;
 	if (len == 0 || s[len - 1] == '_')
-		return false;
+		return NULL;
 	for (int i = 0; i < len; i++)
 	{
 		int			d;
@@ -500,19 +504,28 @@ jn_parse_int(JinjaEnv *env, const char *s, int len, int base, int64 *result)
 		underscore_ok = true;
 		d = digit_value(s[i]);
 		if (d >= base)
-			return false;
+			return NULL;
 		if (value > (PG_UINT64_MAX - d) / base)
 			overflow = true;
 		else
 			value = value * base + d;
 	}
 	if (octal_like && value != 0)
-		return false;			/* "012" with base 0 */
-	if (overflow || value > (uint64) PG_INT64_MAX + negative)
-		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-					"integer out of range");
-	*result = negative ? (int64) (-value) : (int64) value;
-	return true;
+		return NULL;			/* "012" with base 0 */
+	if (!overflow && value <= (uint64) PG_INT64_MAX + negative)
+		return jinja_int(env, negative ? (int64) (-value) : (int64) value);
+	b = jn_big_parse(env, digits, len, base);
+	b->negative = negative;
+	return jn_big_value(env, b);
+}
+
+/* The same of at most 64 bits. */
+bool
+jn_parse_int(JinjaEnv *env, const char *s, int len, int base, int64 *result)
+{
+	JinjaValue *v = jn_parse_integer(env, s, len, base);
+
+	return v != NULL && jn_is_int(v, result);
 }
 
 /* Python's float(string). */

@@ -50,7 +50,7 @@ test_false(TEST_ARGS)
 static JinjaValue *
 test_integer(TEST_ARGS)
 {
-	return jinja_bool(env, v->kind == JINJA_INT);
+	return jinja_bool(env, v->kind == JINJA_INT || v->kind == JINJA_BIGINT);
 }
 
 static JinjaValue *
@@ -62,8 +62,7 @@ test_float(TEST_ARGS)
 static JinjaValue *
 test_number(TEST_ARGS)
 {
-	return jinja_bool(env, v->kind == JINJA_INT || v->kind == JINJA_FLOAT ||
-					  v->kind == JINJA_BOOL);
+	return jinja_bool(env, jn_is_numeric(v));
 }
 
 static JinjaValue *
@@ -75,14 +74,18 @@ test_string(TEST_ARGS)
 static JinjaValue *
 test_mapping(TEST_ARGS)
 {
-	return jinja_bool(env, v->kind == JINJA_DICT);
+	return jinja_bool(env, v->kind == JINJA_DICT ||
+					  (v->kind == JINJA_OBJECT && v->u.object.ops->is_mapping));
 }
 
 static JinjaValue *
 test_sequence(TEST_ARGS)
 {
 	/* What has a length and subscripts; in Python an undefined has both. */
-	return jinja_bool(env, jn_length(env, v) >= 0 && v->kind != JINJA_VIEW);
+	if (v->kind == JINJA_OBJECT)
+		return jinja_bool(env, v->u.object.ops->is_sequence);
+	return jinja_bool(env, jn_length(env, v) >= 0 && v->kind != JINJA_VIEW &&
+					  v->kind != JINJA_SET);
 }
 
 static JinjaValue *
@@ -138,7 +141,7 @@ test_escaped(TEST_ARGS)
 static bool
 remainder_is(JinjaEnv *env, JinjaValue *v, JinjaValue *divisor, int64 rest)
 {
-	return jn_equal(env, jn_binary(env, JN_OP_MOD, v, divisor),
+	return jinja_equal(env, jn_binary(env, JINJA_OP_MOD, v, divisor),
 					jinja_int(env, rest));
 }
 
@@ -179,7 +182,7 @@ test_sameas(TEST_ARGS)
 			case JINJA_BOOL:
 			case JINJA_INT:
 			case JINJA_STRING:
-				same = jn_equal(env, v, argv[0]);
+				same = jinja_equal(env, v, argv[0]);
 				break;
 			default:
 				break;
@@ -190,37 +193,37 @@ test_sameas(TEST_ARGS)
 static JinjaValue *
 test_eq(TEST_ARGS)
 {
-	return jinja_bool(env, jn_equal(env, v, argv[0]));
+	return jinja_bool(env, jinja_equal(env, v, argv[0]));
 }
 
 static JinjaValue *
 test_ne(TEST_ARGS)
 {
-	return jinja_bool(env, !jn_equal(env, v, argv[0]));
+	return jinja_bool(env, !jinja_equal(env, v, argv[0]));
 }
 
 static JinjaValue *
 test_lt(TEST_ARGS)
 {
-	return jinja_bool(env, jn_compare_op(env, JN_OP_LT, v, argv[0]));
+	return jinja_bool(env, jn_compare_op(env, JINJA_OP_LT, v, argv[0]));
 }
 
 static JinjaValue *
 test_le(TEST_ARGS)
 {
-	return jinja_bool(env, jn_compare_op(env, JN_OP_LE, v, argv[0]));
+	return jinja_bool(env, jn_compare_op(env, JINJA_OP_LE, v, argv[0]));
 }
 
 static JinjaValue *
 test_gt(TEST_ARGS)
 {
-	return jinja_bool(env, jn_compare_op(env, JN_OP_GT, v, argv[0]));
+	return jinja_bool(env, jn_compare_op(env, JINJA_OP_GT, v, argv[0]));
 }
 
 static JinjaValue *
 test_ge(TEST_ARGS)
 {
-	return jinja_bool(env, jn_compare_op(env, JN_OP_GE, v, argv[0]));
+	return jinja_bool(env, jn_compare_op(env, JINJA_OP_GE, v, argv[0]));
 }
 
 static const JnBuiltin tests[] = {

@@ -8,7 +8,7 @@
 
 #include "mb/pg_wchar.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
 
 /*
  * Values are many and small, so each is as large as its kind needs: nothing
@@ -17,15 +17,37 @@
 #define VALUE_SIZE(member) \
 	(offsetof(JinjaValue, u) + sizeof(((JinjaValue *) NULL)->u.member))
 
+static Size
+value_size(JinjaKind kind)
+{
+	switch (kind)
+	{
+		case JINJA_BOOL:
+		case JINJA_INT:
+		case JINJA_FLOAT:
+		case JINJA_BIGINT:
+		case JINJA_DECIMAL:
+		case JINJA_DICT:
+		case JINJA_SET:
+			return VALUE_SIZE(integer);
+		case JINJA_LIST:
+		case JINJA_TUPLE:
+		case JINJA_ITERATOR:
+			return VALUE_SIZE(list);
+		case JINJA_METHOD:
+		case JINJA_OBJECT:
+			return VALUE_SIZE(object);
+		default:
+			return sizeof(JinjaValue);
+	}
+}
+
 JinjaValue *
 jn_value(JinjaEnv *env, JinjaKind kind)
 {
-	Size		size = sizeof(JinjaValue);
-	JinjaValue *v;
+	Size		size = value_size(kind);
+	JinjaValue *v = jn_alloc(env, size);
 
-	if (kind == JINJA_INT || kind == JINJA_FLOAT)
-		size = Max(VALUE_SIZE(integer), VALUE_SIZE(real));
-	v = jn_alloc(env, size);
 	memset(v, 0, size);
 	v->kind = kind;
 	return v;
@@ -72,10 +94,17 @@ jinja_bool(JinjaEnv *env, bool b)
 	return b ? env->yes : env->no;
 }
 
+/* Small ones are made once. */
 JinjaValue *
 jinja_int(JinjaEnv *env, int64 i)
 {
-	JinjaValue *v = jn_value(env, JINJA_INT);
+	JinjaValue *v;
+
+	if (i >= 0 && i < lengthof(env->small_ints) && env->small_ints[i] != NULL)
+		return env->small_ints[i];
+	v = jn_value(env, JINJA_INT);
+	if (i >= 0 && i < lengthof(env->small_ints))
+		env->small_ints[i] = v;
 
 	v->u.integer = i;
 	return v;
@@ -117,6 +146,8 @@ jn_string_buffer(JinjaEnv *env, int len, char **data)
 	v->u.string.data = *data;
 	v->u.string.len = len;
 	v->u.string.nchars = -1;
+	v->u.string.hash = 0;
+	v->u.string.marker = '\0';
 	return v;
 }
 
@@ -196,7 +227,7 @@ jn_list_reverse(JinjaValue *list)
 }
 
 JinjaValue *
-jn_tuple(JinjaEnv *env, int n, JinjaValue **items)
+jinja_tuple(JinjaEnv *env, int n, JinjaValue **items)
 {
 	JinjaValue *v = jn_list_sized(env, JINJA_TUPLE, n);
 
@@ -223,6 +254,23 @@ jinja_dict(JinjaEnv *env)
 	v->u.dict = jn_alloc(env, sizeof(JnDict));
 	jn_dict_init(v->u.dict);
 	return v;
+}
+
+/* A set is a dict whose values nobody looks at. */
+JinjaValue *
+jinja_set(JinjaEnv *env)
+{
+	JinjaValue *v = jinja_dict(env);
+
+	v->kind = JINJA_SET;
+	return v;
+}
+
+void
+jinja_set_add(JinjaEnv *env, JinjaValue *set, JinjaValue *v)
+{
+	if (jn_dict_find(env, set->u.dict, v) == NULL)
+		jn_dict_put(env, set->u.dict, v, env->none);
 }
 
 void
@@ -287,7 +335,7 @@ jinja_object(JinjaEnv *env, const JinjaObjectOps *ops, void *object)
 JinjaKind
 jinja_kind(const JinjaValue *v)
 {
-	return v->kind;
+	return v->kind == JINJA_BIGINT ? JINJA_INT : v->kind;
 }
 
 bool
@@ -304,6 +352,12 @@ jinja_truth(JinjaEnv *env, JinjaValue *v)
 			return v->u.integer != 0;
 		case JINJA_FLOAT:
 			return v->u.real != 0;
+		case JINJA_DECIMAL:
+			return !jn_decimal_is_zero(v->u.decimal);
+		case JINJA_OBJECT:
+			if (v->u.object.ops->truth != NULL)
+				return v->u.object.ops->truth(env, v->u.object.object);
+			return jn_length(env, v) != 0;
 		default:
 			return jn_length(env, v) != 0;
 	}
@@ -320,12 +374,29 @@ jinja_to_int(JinjaEnv *env, JinjaValue *v)
 {
 	int64		i;
 
+	if (v->kind == JINJA_BIGINT)
+		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+					"integer out of range");
 	if (!jn_is_int(v, &i))
-		jn_raise_type(env, "an integer is required, not %s", jn_type_name(v));
+		jn_raise_type(env, "an integer is required, not %s", jinja_type_name(v));
 	return i;
 }
 
-/* Length of a list, tuple or dict for the host. */
+double
+jinja_to_float(JinjaEnv *env, JinjaValue *v)
+{
+	if (!jn_is_numeric(v))
+		jn_raise_type(env, "a number is required, not %s", jinja_type_name(v));
+	return jn_to_double(env, v);
+}
+
+char *
+jinja_repr(JinjaEnv *env, JinjaValue *v)
+{
+	return jn_repr_cstring(env, v);
+}
+
+/* Length of a list, tuple, set or dict for the host. */
 int
 jinja_length(const JinjaValue *v)
 {
@@ -335,6 +406,7 @@ jinja_length(const JinjaValue *v)
 		case JINJA_TUPLE:
 			return v->u.list.n;
 		case JINJA_DICT:
+		case JINJA_SET:
 			return v->u.dict->n;
 		default:
 			return 0;
@@ -349,11 +421,27 @@ jinja_list_get(const JinjaValue *v, int i)
 	return v->u.list.items[i];
 }
 
+JinjaValue *
+jinja_dict_get(JinjaEnv *env, const JinjaValue *dict, const char *key)
+{
+	int			len = strlen(key);
+
+	return dict->kind != JINJA_DICT ? NULL :
+		jn_dict_lookup_text(dict->u.dict, key, len, jn_hash_text(key, len));
+}
+
+void
+jinja_dict_set_value(JinjaEnv *env, JinjaValue *dict, JinjaValue *key,
+					 JinjaValue *v)
+{
+	jn_dict_put(env, dict->u.dict, key, v);
+}
+
 void
 jinja_dict_entry(const JinjaValue *v, int i, JinjaValue **key,
 				 JinjaValue **value)
 {
-	Assert(v->kind == JINJA_DICT && i >= 0 && i < v->u.dict->n);
+	Assert((v->kind == JINJA_DICT || v->kind == JINJA_SET) && i >= 0 && i < v->u.dict->n);
 	*key = v->u.dict->entries[i].key;
 	*value = v->u.dict->entries[i].value;
 }
@@ -381,7 +469,7 @@ jinja_arg(const JinjaArgs *args, int pos, const char *name)
 
 /* Python's name of the type. */
 const char *
-jn_type_name(const JinjaValue *v)
+jinja_type_name(const JinjaValue *v)
 {
 	static const char *const views[] = {"dict_keys", "dict_values",
 	"dict_items"};
@@ -395,7 +483,12 @@ jn_type_name(const JinjaValue *v)
 		case JINJA_BOOL:
 			return "bool";
 		case JINJA_INT:
+		case JINJA_BIGINT:
 			return "int";
+		case JINJA_SET:
+			return "set";
+		case JINJA_DECIMAL:
+			return "decimal.Decimal";
 		case JINJA_FLOAT:
 			return "float";
 		case JINJA_STRING:
@@ -439,10 +532,10 @@ jn_fail_undefined(JinjaEnv *env, const JinjaValue *v)
 					jinja_to_cstring(env, name));
 	if (name->kind == JINJA_STRING)
 		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-					"%s object has no attribute \"%s\"", jn_type_name(object),
+					"%s object has no attribute \"%s\"", jinja_type_name(object),
 					name->u.string.data);
 	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-				"%s object has no element %s", jn_type_name(object),
+				"%s object has no element %s", jinja_type_name(object),
 				jn_repr_cstring(env, name));
 }
 
@@ -553,7 +646,11 @@ jn_length(JinjaEnv *env, JinjaValue *v)
 		case JINJA_TUPLE:
 			return v->u.list.n;
 		case JINJA_DICT:
+		case JINJA_SET:
 			return v->u.dict->n;
+		case JINJA_OBJECT:
+			return v->u.object.ops->length == NULL ? -1 :
+				v->u.object.ops->length(env, v->u.object.object);
 		case JINJA_VIEW:
 			return v->u.view.dict->u.dict->n;
 		case JINJA_RANGE:

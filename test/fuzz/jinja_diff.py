@@ -30,7 +30,7 @@ except ImportError:
     sys.exit("jinja_diff.py needs the Jinja2 package")
 
 CONTEXT = {
-    "i": 7, "n": -3, "z": 0, "f": 2.5, "g": -0.125, "big": 1e22,
+    "i": 7, "n": -3, "z": 0, "f": 2.5, "g": -0.125, "big": 10**22,
     "s": "Hello World", "t": "a,b,,c", "w": "  x\ty \n", "e": "", "q": "it's \"q\"",
     "u": "Grüße – ñ", "num": "42", "fl": "3.75",
     "yes": True, "no": False, "nil": None,
@@ -424,8 +424,6 @@ def jsonb_order(value):
         return {k: jsonb_order(value[k]) for k in keys}
     if isinstance(value, list):
         return [jsonb_order(v) for v in value]
-    if isinstance(value, float) and value == int(value) and abs(value) >= 1e16:
-        return float(value)
     return value
 
 
