@@ -18,6 +18,7 @@ int			dpipe_worker_quantum = 10000;
 int			dpipe_restart_delay_min = 1000;
 int			dpipe_restart_delay_max = 60000;
 int			dpipe_discovery_interval = 30000;
+int			dpipe_stall_timeout = 60000;
 int			dpipe_load_path = DPIPE_LOAD_AUTO;
 bool		dpipe_enabled = true;
 int			dpipe_jinja_max_output_kb = 16 * 1024;
@@ -67,6 +68,11 @@ define_worker_settings(void)
 							NULL, &dpipe_discovery_interval, 30000, 100,
 							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.stall_timeout",
+							"How long a Kafka client may be silent before it is looked after.",
+							"One that has delivered nothing for twice as long, though there are records, is replaced. 0 turns this off.",
+							&dpipe_stall_timeout, 60000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dpipe.load_path",
 							 "How batches are written: auto, or always by SQL.",
 							 NULL, &dpipe_load_path, DPIPE_LOAD_AUTO,

@@ -66,6 +66,7 @@ kafka_reader_add(KafkaReader *reader, const char *topic, int32 partition,
 	p->partition = partition;
 	p->next = next;
 	p->end = DPIPE_UNKNOWN_OFFSET;
+	p->owed = -1;
 	p->stop = stop;
 	p->print_offset = print_offset < next ? print_offset : -1;
 	p->print_timestamp = print_timestamp;
@@ -91,6 +92,8 @@ kafka_reader_assign(KafkaReader *reader)
 		rd_kafka_topic_partition_list_add(list, p->topic, p->partition)->offset =
 			p->print_offset >= 0 ? p->print_offset : p->next;
 		p->assigned = true;
+		p->seen_at = GetCurrentTimestamp();
+		p->owed = -1;
 		added++;
 	}
 	error = added > 0 ? rd_kafka_incremental_assign(reader->client->rk, list) : NULL;
@@ -185,6 +188,8 @@ take_end(KafkaReader *reader, int i, int64 offset)
 		return;
 	}
 	kafka_client_healthy(reader->client);
+	p->seen_at = reader->fetched_at;
+	p->owed = -1;
 	p->print_offset = -1;
 	p->at_end = true;
 	p->end = offset;
@@ -348,6 +353,8 @@ take_record(KafkaReader *reader, int i, rd_kafka_message_t *m)
 	reader->owners[n] = i;
 	reader->batch.nrecords = n + 1;
 	reader->batch.bytes += m->len + m->key_len;
+	p->seen_at = reader->fetched_at;
+	p->owed = -1;
 	p->next = m->offset + 1;
 	if (p->end >= 0 && p->end < p->next)
 		p->end = p->next;
@@ -419,6 +426,7 @@ kafka_reader_fetch(KafkaReader *reader)
 											 reader->pending, FETCH_CHUNK);
 			reader->first_pending = 0;
 			reader->npending = n > 0 ? n : 0;
+			reader->fetched_at = GetCurrentTimestamp();
 			if (n <= 0)
 				break;
 			kafka_client_healthy(reader->client);

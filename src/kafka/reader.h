@@ -36,7 +36,10 @@ typedef struct KafkaPartition
 	int64		print_timestamp;
 	uint32		print_crc;
 	bool		assigned;
+	bool		unread;			/* of a topic that the source has no more */
 	bool		at_end;			/* read to the end at least once */
+	TimestampTz seen_at;		/* when it last showed life */
+	int64		owed;			/* watch.c: end that was told then, or -1 */
 } KafkaPartition;
 
 typedef struct KafkaReader
@@ -55,6 +58,8 @@ typedef struct KafkaReader
 	int			max_records;
 	int64		max_bytes;
 	bool		full;
+
+	TimestampTz fetched_at;		/* of what is pending */
 
 	/* messages taken from librdkafka that no batch holds yet */
 	rd_kafka_message_t **pending;

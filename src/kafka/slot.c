@@ -146,6 +146,9 @@ kafka_slot_close(KafkaSlot *slot)
 	if (slot->probe != NULL)
 		kafka_probe_free(slot->client, slot->probe);
 	slot->probe = NULL;
+	if (slot->watch != NULL)
+		kafka_probe_free(slot->client, slot->watch);
+	slot->watch = NULL;
 	if (slot->reader != NULL)
 		kafka_reader_close(slot->reader);
 	slot->reader = NULL;
@@ -205,6 +208,17 @@ abandon(KafkaSlot *slot)
 	MemoryContextSwitchTo(slot->scratch);
 }
 
+/* Interrupts, changed settings, and what the client has to say. */
+static void
+serve(KafkaSlot *slot)
+{
+	if (slot->foreground)
+		CHECK_FOR_INTERRUPTS();
+	else
+		dpipe_worker_interrupts();
+	kafka_client_serve(slot->client);
+}
+
 void
 kafka_slot_wait(KafkaSlot *slot, long timeout_ms)
 {
@@ -215,13 +229,7 @@ kafka_slot_wait(KafkaSlot *slot, long timeout_ms)
 	(void) WaitEventSetWait(slot->wait_set, timeout_ms, events, 3,
 							wait_event_records);
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (!slot->foreground && ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-	kafka_client_serve(slot->client);
+	serve(slot);
 }
 
 /*
@@ -590,7 +598,7 @@ turn(KafkaSlot *slot, KafkaSlotEnd *end)
 
 	MemoryContextSwitchTo(slot->scratch);
 	MemoryContextReset(slot->scratch);
-	CHECK_FOR_INTERRUPTS();
+	serve(slot);
 
 	*end = KAFKA_SLOT_STOPPED;
 	any = kafka_reader_fetch(reader);
@@ -623,6 +631,7 @@ turn(KafkaSlot *slot, KafkaSlotEnd *end)
 		TimestampDifferenceExceeds(slot->idle_since, now, POSITION_DELAY_MS) &&
 		!write_position(slot))
 		return false;
+	kafka_slot_watch(slot, now);
 	note_ends(slot, now);
 	report_idle(slot);
 	kafka_slot_wait(slot, next_timeout(slot, now));

@@ -34,6 +34,8 @@ typedef struct KafkaSlot
 	KafkaReader *reader;
 	DpipeTarget *target;
 	struct KafkaProbe *probe;	/* running, or NULL */
+	struct KafkaProbe *watch;	/* the same of watch.c */
+	TimestampTz watched_at;		/* when that was started */
 	WaitEventSet *wait_set;
 	TimestampTz opened_at;
 	TimestampTz batch_since;	/* when the batch's first record came */
@@ -96,6 +98,9 @@ extern bool kafka_slot_must_end(KafkaSlot *slot, KafkaSlotEnd *end);
 extern bool kafka_slot_ask_ends(KafkaSlot *slot, const char *topic,
 								int32 partition, int64 *low, int64 *high,
 								KafkaSlotEnd *end);
+
+/* watch.c: raise an error when the handle has fallen silent for good. */
+extern void kafka_slot_watch(KafkaSlot *slot, TimestampTz now);
 
 /* trouble.c: settle what the reader could not. False: lasting error. */
 extern bool kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end);

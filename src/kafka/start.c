@@ -360,6 +360,7 @@ add_partitions(KafkaSlot *slot, int from)
 		if (!is_wanted_topic(slot->source, c->topic[i]))
 		{
 			slot->reader->partitions[i].assigned = true;
+			slot->reader->partitions[i].unread = true;
 			slot->reader->partitions[i].at_end = true;
 			slot->reader->partitions[i].print_offset = -1;
 			slot->reader->partitions[i].end = c->next_offset[i];

@@ -56,7 +56,8 @@ my %kinds = (
     map({ ("at $_" => { share => 2, point => $_ }) }
         qw(load_begin load_compared load-store load_stored load_moved
             load_before_commit load_after_commit)),
-    'at position_moved'    => { share => 2, point => 'position_moved' },
+    'at position_moved'    => 
+        { share => 2, point => 'position_moved', before => \&abort_transaction },
     'at partitions_stored' =>
         { share => 2, point => 'partitions_stored', before => \&terminate_now },
     'at slot_state' =>
@@ -363,6 +364,16 @@ sub terminate_now
 {
     my ($self) = @_;
     $self->{node}->try_sql($self->terminate_worker);
+    return;
+}
+
+# Nothing but control records moves the position then.
+sub abort_transaction
+{
+    my ($self) = @_;
+    $self->{kafka}->produce(
+        topic => $self->{topic}, partitions => 8, records => 50, producers => 1,
+        txn_producers => 1, txn_records => 50, abort_every => 1);
     return;
 }
 

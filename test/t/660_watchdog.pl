@@ -1,0 +1,89 @@
+# A Kafka client that falls silent is replaced; one that has nothing to say is
+# left alone.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Dpipe::Kafka;
+use Dpipe::Node;
+use Dpipe::Process qw(wait_until);
+use Dpipe::Proxy;
+
+if (my $reason = Dpipe::Kafka->skip_reason)
+{
+    plan skip_all => $reason;
+}
+
+# Clients are told to connect to the proxy, whatever they ask.
+my $port  = PostgreSQL::Test::Cluster::get_free_port();
+my $kafka = Dpipe::Kafka->new('watchdog',
+    properties => { 'advertised.listeners' => "PLAINTEXT://127.0.0.1:$port" });
+my $proxy = Dpipe::Proxy->new($port, $kafka->{port});
+my $node  = Dpipe::Node->make('watchdog', conf => "dpipe.stall_timeout = 1s\n");
+
+$kafka->create_topic($_, 2) foreach 't', 'idle', 'open';
+$node->create_server('k', $kafka);
+
+# Without the watchdog the client would wait for its answer until the test is over.
+sub define
+{
+    my ($name) = @_;
+    $node->sql(qq{SELECT dpipe_create_kafka_source('$name', server => 'k', topic => '$name', target => 'r_$name',
+        options => '{"librdkafka": {"socket.timeout.ms": "300000"}}')});
+    return;
+}
+
+sub send_record { my ($topic, $n) = @_; return $kafka->send_records($topic, [ 0, undef, qq({"n": $n}) ]); }
+sub rows        { my ($topic, $n) = @_; return $node->wait_sql("SELECT count(*) = $n FROM r_$topic"); }
+sub pid         { return ($node->worker_pids(@_))[0]; }
+
+# Times that the log has said something since the test began.
+sub said { my ($regex) = @_; return scalar(() = slurp_file($node->logfile) =~ /$regex/g); }
+
+send_record($_, 1) foreach 't', 'idle', 'open';
+define($_) foreach 't', 'idle', 'open';
+ok(rows($_, 1), "$_ loads") foreach 't', 'idle', 'open';
+
+# A transaction that stays open: its records cannot be read yet.
+my $producer = $kafka->start_produce(
+    topic => 'open', partitions => 2, records => 100, producers => 1,
+    txn_producers => 1, txn_records => 100, rate => 4);
+ok( wait_until(30, sub { my @all = $kafka->dump_topic('open', 'uncommitted'); @all > 2; }),
+    'a transaction is open');
+is(scalar(my @committed = $kafka->dump_topic('open', 'committed')), 1, 'and not to be read');
+
+my %pid = map { $_ => pid($_) } 't', 'idle', 'open';
+$proxy->swallow('fetch');
+send_record('t', 2);
+ok(rows('t', 2), 'a client without answers to its fetches is replaced');
+isnt(pid('t'), $pid{t}, 'by one of another worker');
+like($node->sql(q{SELECT last_error FROM dpipe.source_status WHERE source = 't'}),
+    qr/client of source "t" delivers nothing of topic "t" partition 0, which has records/, 'which is told');
+is(said(qr/ERROR:  the Kafka client of source "t" delivers nothing/), 1, 'and logged once');
+
+# Once more, and the others have been silent for twice as long as it takes.
+$proxy->swallow('fetch');
+send_record('t', 3);
+ok(rows('t', 3), 'it is replaced again');
+is(pid('idle'), $pid{idle}, 'a client without records to deliver is left alone');
+is(pid('open'), $pid{open}, 'and so is one whose records are in an open transaction');
+is(said(qr/ERROR:  the Kafka client/), 1, 'the same error is one line a minute');
+
+# The broker answers nothing at all on the connections that are there.
+$proxy->swallow('all');
+send_record('t', 4);
+ok(rows('t', 4), 'a client without any answers is replaced');
+is(said(qr/ERROR:  the Kafka client of source "t" does not answer/), 1, 'which is logged');
+send_record('idle', 2);
+ok(rows('idle', 2), 'also one that was idle');
+is($node->sql('SELECT count(*) - count(DISTINCT (_partition, _offset)) FROM r_t'), 0, 'nothing is there twice');
+
+$producer->stop('KILL');
+$node->stop;
+$kafka->stop;
+$proxy->stop;
+
+done_testing();
