@@ -7,7 +7,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(load_node sql sql_error load_all load_path text_bytes);
+our @EXPORT = qw(load_node default_path sql sql_error load_all load_path text_bytes);
 my $node;
 
 sub load_node
@@ -16,12 +16,16 @@ sub load_node
     $node = PostgreSQL::Test::Cluster->new($name);
     $node->init;
     $node->append_conf('postgresql.conf', "shared_preload_libraries = 'dpipe'\n");
+    $node->append_conf('postgresql.conf', "dpipe.load_path = '$ENV{DPIPE_LOAD_PATH}'") if $ENV{DPIPE_LOAD_PATH};
     $node->start;
     $node->safe_psql('postgres', 'CREATE EXTENSION dpipe; CREATE SCHEMA raw');
     $node->safe_psql('postgres',
         PostgreSQL::Test::Utils::slurp_file("$ENV{DPIPE_TOP}/test/lib/load_functions.sql"));
     return $node;
 }
+
+# The path of a table that COPY may write.
+sub default_path { return ($ENV{DPIPE_LOAD_PATH} // '') eq 'sql' ? 'sql' : 'copy'; }
 
 # Loads of later sessions take this path: auto or sql.
 sub load_path

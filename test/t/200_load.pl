@@ -2,29 +2,13 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use lib "$ENV{DPIPE_TOP}/test/lib";
 use PostgreSQL::Test::Utils;
+use LoadTest;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('load');
-$node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'dpipe'");
-$node->start;
-my $top = $ENV{DPIPE_TOP};
-$node->safe_psql('postgres', "CREATE EXTENSION dpipe; CREATE SCHEMA raw");
-$node->safe_psql('postgres',
-    PostgreSQL::Test::Utils::slurp_file("$top/test/lib/load_functions.sql"));
-
-sub sql { return $node->safe_psql('postgres', shift); }
-
-# Error text and SQLSTATE of a statement that must fail.
-sub sql_error
-{
-    my ($sql) = @_;
-    my ($rc, $out, $err) =
-      $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
-    return $rc == 0 ? 'no error' : $err;
-}
+my $node = load_node('load');
+my $path = default_path();
 
 # --- making the default table ---
 is(sql("SELECT dpipe._test_prepare('raw.events')"), 'raw.events', 'table is made');
@@ -67,7 +51,7 @@ like(sql_error("CREATE TEMP TABLE tt (a int); SELECT dpipe._test_prepare('pg_tem
 sql("SELECT dpipe._test_source('s', 'raw.events')");
 is( sql(q{SELECT * FROM dpipe._test_load('s', dpipe._test_bytes('{"a": 1}', '[2]', '"x"', 'null'),
           dpipe._test_bytes('k1', NULL, 'k3'), 100, ARRAY['h', '1', 'h', NULL, 'bin', '\xff']::bytea[])}),
-    '4|0|4|copy', 'four rows');
+    "4|0|4|$path", 'four rows');
 is( sql(q{SELECT _topic, _partition, _offset, extract(epoch from _timestamp), _key, _headers, _payload,
           _extracted_at > now() - interval '1 minute', _load_id > 0 FROM raw.events ORDER BY _offset}),
     join("\n",
@@ -76,12 +60,11 @@ is( sql(q{SELECT _topic, _partition, _offset, extract(epoch from _timestamp), _k
         't|0|102|1700000000.125000|k3|[["h", "1"], ["h", null], ["bin", {"base64": "/w=="}]]|"x"|t|t',
         't|0|103|1700000000.126000||[["h", "1"], ["h", null], ["bin", {"base64": "/w=="}]]|null|t|t'),
     'with their provenance');
-is(sql(q{SELECT * FROM dpipe._test_load('s', ARRAY[NULL]::bytea[])}), '1|0|1|copy', 'a tombstone');
+is(sql(q{SELECT * FROM dpipe._test_load('s', ARRAY[NULL]::bytea[])}), "1|0|1|$path", 'a tombstone');
 is(sql(q{SELECT _payload IS NULL, _key IS NULL, _headers IS NULL FROM raw.events ORDER BY _load_id DESC LIMIT 1}),
     't|t|t', 'is a row with NULLs');
 
 # --- poison, of each kind and in each place ---
-sub text_bytes { return "convert_to('" . shift . "', 'UTF8')"; }
 sub broken_string { return text_bytes('{"a": "') . " || '" . shift . "'::bytea || " . text_bytes('"}'); }
 my %poison = (
     'not JSON' => [ text_bytes('{"a":'), 'decode|22P02' ],

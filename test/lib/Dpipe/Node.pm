@@ -35,6 +35,8 @@ dpipe.restart_delay_max = '2s'
 CONF
     $node->append_conf('postgresql.conf', "shared_preload_libraries = 'dpipe'")
         if $options{preload} // 1;
+    $node->append_conf('postgresql.conf', "dpipe.load_path = '$ENV{DPIPE_LOAD_PATH}'")
+        if $ENV{DPIPE_LOAD_PATH};
     $node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
     $node->start;
     $node->safe_psql('postgres', 'CREATE EXTENSION dpipe')
