@@ -17,6 +17,10 @@
  *	 neighbours that could be stored, else the error is raised: then it is the
  *	 environment that does not know better words.
  *
+ * How far an attempt reaches follows the distance of the faults: where every
+ * tenth record is bad, an attempt at thousands of them would encode them all
+ * only to fail at the tenth.
+ *
  * Records are stored in their order. Ranges still to be done are a stack of
  * ends, so no input can make us recurse.
  *
@@ -28,6 +32,7 @@
 
 #include "access/xact.h"
 #include "commands/trigger.h"
+#include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/proc.h"
@@ -45,6 +50,12 @@
 #define MAX_SUBTRANSACTIONS 56
 
 #define UNKNOWN_FAULT_TRIES 3
+
+/* Fewer records are not worth the beginning of an attempt. */
+#define MIN_REACH 16
+
+/* Of what an error says; it may quote a value of any size. */
+#define MAX_MESSAGE_LEN 2000
 
 /* An end of a range still to be done, and what is known of the record there. */
 typedef struct Range
@@ -71,6 +82,8 @@ typedef struct Settling
 	int			culprits;
 	int			suspects;		/* culprits by an unknown fault */
 	ErrorData  *suspicion;		/* the error of the last suspect */
+	bool		witnessed;		/* a neighbour of theirs could be stored */
+	int			reach;			/* most records of an attempt */
 	Range	   *ranges;
 	int			nranges;
 	int			room;
@@ -92,6 +105,17 @@ make_constraints_immediate(void)
 	AfterTriggerSetState(stmt);
 }
 
+static void
+append_clipped(StringInfo s, const char *text)
+{
+	int			len = strlen(text);
+	int			clipped = pg_mbcliplen(text, len, MAX_MESSAGE_LEN);
+
+	appendBinaryStringInfo(s, text, clipped);
+	if (clipped < len)
+		appendStringInfoString(s, "...");
+}
+
 static char *
 error_message(const ErrorData *edata, const char *column)
 {
@@ -100,9 +124,12 @@ error_message(const ErrorData *edata, const char *column)
 	initStringInfo(&s);
 	if (column != NULL)
 		appendStringInfo(&s, "column \"%s\": ", column);
-	appendStringInfoString(&s, edata->message ? edata->message : "no message");
+	append_clipped(&s, edata->message ? edata->message : "no message");
 	if (edata->detail != NULL)
-		appendStringInfo(&s, ": %s", edata->detail);
+	{
+		appendStringInfoString(&s, ": ");
+		append_clipped(&s, edata->detail);
+	}
 	return s.data;
 }
 
@@ -115,6 +142,7 @@ static bool
 is_sure(const ErrorData *edata, DpipeFault fault)
 {
 	return fault == DPIPE_FAULT_RECORD &&
+		edata->sqlerrcode != ERRCODE_INTERNAL_ERROR &&
 		ERRCODE_TO_CATEGORY(edata->sqlerrcode) !=
 		ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
 }
@@ -146,6 +174,12 @@ diagnose(DpipeRun *run, Failure *failure)
 	failure->verdict->stage = stage;
 	failure->verdict->sqlstate = failure->edata->sqlerrcode;
 	failure->verdict->message = error_message(failure->edata, column);
+	if (failure->fault == DPIPE_FAULT_RECORD)
+	{
+		/* It is never raised, and may be as large as the record. */
+		FreeErrorData(failure->edata);
+		failure->edata = NULL;
+	}
 }
 
 static uint64
@@ -163,9 +197,12 @@ store_in_subtransaction(DpipeRun *run)
 	return rows;
 }
 
-/* Store records [lo, hi). On false nothing of them is stored. */
+/*
+ * Store records [lo, hi), or see whether they could be, without "keep". On
+ * false nothing of them is stored.
+ */
 static bool
-attempt(Settling *st, int lo, int hi, Failure *failure)
+attempt(Settling *st, int lo, int hi, bool keep, Failure *failure)
 {
 	DpipeRun   *run = st->run;
 	MemoryContext old = CurrentMemoryContext;
@@ -185,11 +222,17 @@ attempt(Settling *st, int lo, int hi, Failure *failure)
 	{
 		uint64		rows = store_in_subtransaction(run);
 
-		ReleaseCurrentSubTransaction();
+		if (keep)
+		{
+			ReleaseCurrentSubTransaction();
+			st->rows += rows;
+			st->stored += run->nlines;
+			st->subtransactions++;
+		}
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(old);
 		CurrentResourceOwner = owner;
-		st->rows += rows;
-		st->stored += run->nlines;
 		ok = true;
 	}
 	PG_CATCH();
@@ -205,9 +248,7 @@ attempt(Settling *st, int lo, int hi, Failure *failure)
 	}
 	PG_END_TRY();
 
-	if (ok)
-		st->subtransactions++;
-	else if (failure->fault == DPIPE_FAULT_ENVIRONMENT)
+	if (!ok && failure->fault == DPIPE_FAULT_ENVIRONMENT)
 		ReThrowError(failure->edata);
 	return ok;
 }
@@ -246,10 +287,37 @@ try_again(Settling *st, int record, Failure *failure)
 	{
 		if (failure->fault != DPIPE_FAULT_UNKNOWN)
 			break;
-		if (attempt(st, record, record + 1, failure))
+		if (attempt(st, record, record + 1, true, failure))
 			return true;
 	}
 	return false;
+}
+
+static bool
+could_be_stored(Settling *st, int record)
+{
+	Failure		failure;
+
+	return st->run->verdicts[record] == NULL &&
+		attempt(st, record, record + 1, false, &failure) &&
+		st->run->nlines > 0;
+}
+
+/*
+ * The first records all fail with an unknown fault. Could any of those behind
+ * them be stored? A few are looked at, ever farther away, and the last one.
+ */
+static bool
+find_witness(Settling *st, int record)
+{
+	int			last = st->run->batch->nrecords - 1;
+
+	for (int step = 1; record + step < last; step *= 2)
+	{
+		if (could_be_stored(st, record + step))
+			return true;
+	}
+	return last > record && could_be_stored(st, last);
 }
 
 /* The record was alone in its attempt. */
@@ -266,9 +334,13 @@ settle_lone_record(Settling *st, int record, Failure *failure)
 		st->suspects++;
 		st->suspicion = failure->edata;
 
-		/* Nobody could be stored so far: spare the rest of the search. */
-		if (st->stored == 0 && st->suspects >= UNKNOWN_FAULT_TRIES)
-			ReThrowError(st->suspicion);
+		if (st->stored == 0 && !st->witnessed &&
+			st->suspects >= UNKNOWN_FAULT_TRIES)
+		{
+			st->witnessed = find_witness(st, record);
+			if (!st->witnessed)
+				ReThrowError(st->suspicion);
+		}
 	}
 }
 
@@ -279,7 +351,7 @@ settle_lone_record(Settling *st, int record, Failure *failure)
 static bool
 look_inside(DpipeRun *run, const Failure *failure)
 {
-	int			category = ERRCODE_TO_CATEGORY(failure->edata->sqlerrcode);
+	int			category = ERRCODE_TO_CATEGORY(failure->verdict->sqlstate);
 
 	if (dpipe_row_scans_payload(run) ||
 		(category != ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) &&
@@ -297,6 +369,8 @@ narrow_down(Settling *st, int lo, int hi, Failure *failure)
 
 	if (look_inside(st->run, failure))
 		return lo;
+	if (!st->run->plan->refers_to_itself)
+		st->reach = Max(MIN_REACH, k < 0 ? (hi - lo) / 2 : 2 * (k - lo + 1));
 	if (hi - lo == 1)
 	{
 		settle_lone_record(st, lo, failure);
@@ -354,9 +428,17 @@ settle(Settling *st)
 		Failure		failure;
 
 		lo = skip_convicted(st->run, lo, hi);
-		if (lo < hi)
-			lo = attempt(st, lo, hi, &failure) ? hi :
-				narrow_down(st, lo, hi, &failure);
+		if (hi - lo > st->reach)
+			push_range(st, lo + st->reach, NULL);
+		else if (lo < hi && attempt(st, lo, hi, true, &failure))
+		{
+			/* What was cut short at a culprit says nothing. */
+			if (hi - lo == st->reach)
+				st->reach = Min(2 * st->reach, st->run->batch->nrecords);
+			lo = hi;
+		}
+		else if (lo < hi)
+			lo = narrow_down(st, lo, hi, &failure);
 		else
 		{
 			if (top->culprit != NULL)
@@ -391,7 +473,7 @@ retry_foreign_keys(Settling *st, int settled)
 		if (st->subtransactions >= PGPROC_MAX_CACHED_SUBXIDS)
 			break;
 		run->verdicts[i] = NULL;
-		if (!attempt(st, i, i + 1, &failure))
+		if (!attempt(st, i, i + 1, true, &failure))
 			run->verdicts[i] = verdict;
 	}
 }
@@ -409,10 +491,15 @@ dpipe_batch_store(DpipeRun *run, DpipeLoad *load, int *settled)
 	st.room = 32;
 	st.ranges = palloc_array(Range, st.room);
 
+	/* The rest of a batch goes on with the reach that it had come to. */
+	st.reach = run->target->reach > 0 ? run->target->reach :
+		run->batch->nrecords;
+
 	*settled = settle(&st);
 	Assert(*settled > 0);
-	if (st.suspects > 0 && st.stored == 0)
+	if (st.suspects > 0 && st.stored == 0 && !st.witnessed)
 		ReThrowError(st.suspicion);
+	run->target->reach = *settled < run->batch->nrecords ? st.reach : 0;
 	retry_foreign_keys(&st, *settled);
 	load->rows = st.rows;
 }

@@ -55,8 +55,10 @@ dpipe_fault_classify(int sqlstate)
 }
 
 /*
- * The same for an error at hand. A row-level policy refuses a row with the
- * SQLSTATE of a missing privilege; only where it was raised tells them apart.
+ * The same for an error at hand, where the SQLSTATE does not tell. A row-level
+ * policy refuses a row as a missing privilege would; and a value that needs
+ * more than 1 GB (an array of jsonb with some 17 million elements, say) is an
+ * internal error to the memory manager, but always the record's.
  */
 DpipeFault
 dpipe_fault_of(const ErrorData *edata)
@@ -64,6 +66,11 @@ dpipe_fault_of(const ErrorData *edata)
 	if (edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE &&
 		edata->funcname != NULL &&
 		strcmp(edata->funcname, "ExecWithCheckOptions") == 0)
+		return DPIPE_FAULT_RECORD;
+	if (edata->sqlerrcode == ERRCODE_INTERNAL_ERROR &&
+		edata->message_id != NULL &&
+		strncmp(edata->message_id, "invalid memory alloc request size",
+				strlen("invalid memory alloc request size")) == 0)
 		return DPIPE_FAULT_RECORD;
 	return dpipe_fault_classify(edata->sqlerrcode);
 }

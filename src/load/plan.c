@@ -313,6 +313,25 @@ dpipe_plan_concerns(const DpipePlan *plan, Oid relid)
 }
 
 /*
+ * Rows may refer to later rows of their batch, so that it must not be cut
+ * without need.
+ */
+static bool
+refers_to_itself(Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		const ForeignKeyCacheInfo *key = lfirst(lc);
+
+		if (key->confrelid == RelationGetRelid(rel))
+			return true;
+	}
+	return false;
+}
+
+/*
  * Make the plan of a relation on which the caller holds a lock, for the
  * current user. Lives in a context of its own below the target's.
  */
@@ -338,6 +357,7 @@ dpipe_plan_make(DpipeTarget *target, Relation rel)
 	plan->insert_sql = make_insert_sql(plan, rel);
 	plan->path = dpipe_admit_insert(plan, rel) ? &dpipe_copy_path :
 		&dpipe_sql_path;
+	plan->refers_to_itself = refers_to_itself(rel);
 	note_watched(plan);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(cxt, target->cxt);

@@ -100,14 +100,18 @@ copy_bytes(uint64 row, int col, int *len)
 	bool		isnull;
 	Datum		d = dpipe_spi_datum(row, col, &isnull);
 	bytea	   *b;
+	char	   *copy;
 
 	*len = 0;
 	if (isnull)
 		return NULL;
 	b = DatumGetByteaPP(d);
 	*len = VARSIZE_ANY_EXHDR(b);
-	return memcpy(MemoryContextAllocHuge(CurrentMemoryContext, *len + 1),
+	copy = memcpy(MemoryContextAllocHuge(CurrentMemoryContext, *len + 1),
 				  VARDATA_ANY(b), *len);
+	if ((Pointer) b != DatumGetPointer(d))
+		pfree(b);
+	return copy;
 }
 
 static void
@@ -203,15 +207,20 @@ take_letters(Replay *replay)
 	return true;
 }
 
+/*
+ * The record that a letter is about. A record that was read twice, after
+ * dpipe_seek(), can have two letters with the same coordinates: then each
+ * failure is another one's.
+ */
 static int
-find_record(const DpipeBatch *batch, int from, int to, const char *topic,
-			int32 partition, int64 offset)
+find_record(const DpipeBatch *batch, int from, int to, const bool *failed,
+			const char *topic, int32 partition, int64 offset)
 {
 	for (int i = from; i < to; i++)
 	{
 		const DpipeRecord *r = &batch->records[i];
 
-		if (r->offset == offset && r->partition == partition &&
+		if (!failed[i] && r->offset == offset && r->partition == partition &&
 			topic != NULL && r->topic != NULL && strcmp(r->topic, topic) == 0)
 			return i;
 	}
@@ -234,7 +243,7 @@ settle_letters(Replay *replay, int from, int to, const DpipeLoad *load)
 	n = dpipe_spi_run(&take_back, args, NULL, false, 0);
 	for (uint64 i = 0; i < n; i++)
 	{
-		int			k = find_record(&replay->batch, from, to,
+		int			k = find_record(&replay->batch, from, to, failed,
 									dpipe_spi_text(i, 1, cxt),
 									dpipe_spi_int32(i, 2),
 									dpipe_spi_int64(i, 3));

@@ -140,6 +140,7 @@ typedef struct DpipePlan
 
 	const DpipePath *path;
 	char	   *insert_sql;		/* what the SQL path runs */
+	bool		refers_to_itself;	/* by a foreign key */
 } DpipePlan;
 
 struct DpipeTarget
@@ -152,6 +153,7 @@ struct DpipeTarget
 	bool		plan_valid;		/* cleared by relcache invalidation */
 	MemoryContext batch_cxt;	/* reset with each batch */
 	const char *path_name;		/* of the last batch */
+	int			reach;			/* of a batch that was left unfinished, or 0 */
 };
 
 /* One batch on its way into the table. */

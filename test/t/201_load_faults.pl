@@ -151,6 +151,26 @@ is( load_all('s', q{SELECT n, n = 500 AS bad, convert_to(format('{"n": %s, "plai
         SELECT path, count(*) FROM calls GROUP BY 1;}),
     "1499|1123750\n500|insert|54000\ncopy|1", 'the row number of a full buffer is not believed');
 
+# Each record is worked on a few times at most, however many others are bad:
+# a default is evaluated whenever a record is encoded.
+sql(q{CREATE TABLE raw.known (id bigint PRIMARY KEY); INSERT INTO raw.known SELECT n FROM generate_series(0, 2999) n WHERE n % 10 <> 3;
+      CREATE SEQUENCE raw.work});
+foreach my $path ('auto', 'sql')
+{
+    load_path($path);
+    foreach my $fault ('CHECK (n % 10 <> 3)', 'REFERENCES raw.known')
+    {
+        sql(qq{DROP TABLE IF EXISTS raw.many; CREATE TABLE raw.many (n int $fault, work bigint DEFAULT nextval('raw.work'));
+               SELECT setval('raw.work', 1, false); SELECT dpipe._test_source('many', 'raw.many')});
+        is( load_all('many', q{SELECT n, false AS bad, convert_to(format('{"n": %s}', n), 'UTF8') AS p FROM generate_series(0, 2999) n}, q{
+                SELECT count(*) FROM raw.many;
+                SELECT last_value < 24000 FROM raw.work;
+                DELETE FROM dpipe.letter}),
+            "2700\nt", "$path, $fault: the work for 10 % bad records is bounded");
+        note "$path, $fault: ", sql('SELECT last_value / 3000.0 FROM raw.work'), ' encodings a record';
+    }
+}
+
 # Nothing may be left open by an attempt that failed.
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/WARNING|leak/, 'no warning in the log');
 

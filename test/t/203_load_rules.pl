@@ -204,6 +204,27 @@ sql(q{INSERT INTO dpipe.source SELECT 'odd', kind, owner, owner_oid, server, top
 is(sql(q{SELECT rows FROM dpipe._test_load('odd', dpipe._test_bytes('{"Fi\"eld": 1, "ä": 2, "a b": 3}'));
          SELECT * FROM "My ""Schema"."Ta'ble"}), "1\n1|2|3", 'names that need quotes');
 
+# --- faults that are unknown, where nobody before them could be stored ---
+sql(q{CREATE OR REPLACE TRIGGER t BEFORE INSERT ON raw.env FOR EACH ROW EXECUTE FUNCTION raise_state('XX000'); SELECT dpipe._test_source('s', 'raw.env'); TRUNCATE raw.env});
+is(load_texts(('{"a": 5}') x 7, '{"a": 1}', '{"a": 2}'), '2|7|9', 'unknown faults at the head: dead letters, as there are others that can be stored');
+is(sql('SELECT count(*) FROM raw.env'), '2', 'and nothing is stored twice by looking');
+is(load_texts(('{"a": 5}') x 70, '{"a": 1}'), '0|50|50', 'at most 50 in one go');
+sql('DELETE FROM dpipe.letter; DELETE FROM raw.env');
+
+# --- what needs more than 1 GB is the record's fault, though the server calls it internal ---
+sql(q{CREATE FUNCTION raise_alloc() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM repeat('x', 268435456) ~ 'y'; RETURN NEW; END $$;
+      CREATE OR REPLACE TRIGGER t BEFORE INSERT ON raw.env FOR EACH ROW WHEN (NEW.a = 5) EXECUTE FUNCTION raise_alloc()});
+is(load_texts('{"a": 5}'), '0|1|1', 'more than 1 GB: dead letter, also without neighbours');
+like(letters(), qr/^0\|insert\|XX000\|invalid memory alloc request size/, 'more than 1 GB: with the reason');
+
+# --- a reason is no longer than it need be ---
+sql(q{CREATE FUNCTION raise_long() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION '%', repeat('ä', 1000000) USING DETAIL = repeat('d', 1000000); END $$;
+      CREATE OR REPLACE TRIGGER t BEFORE INSERT ON raw.env FOR EACH ROW WHEN (NEW.a = 5) EXECUTE FUNCTION raise_long()});
+is(load_texts('{"a": 5}', '{"a": 1}'), '1|1|2', 'a long message');
+is(sql(q{SELECT octet_length(message), message ~ '^ä+\.\.\.: d+\.\.\.$' FROM dpipe.letter; DELETE FROM dpipe.letter}), '4008|t', 'is clipped');
+
 # Nothing may be left open by an attempt that failed.
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/WARNING|leak/, 'no warning in the log');
 

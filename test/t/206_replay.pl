@@ -60,6 +60,19 @@ is($node->sql(q{SELECT bool_and(l.load_id IS NOT NULL) FROM raw.t r
       LEFT JOIN dpipe.load l ON l.load_id = r._load_id}),
     't', 'a replay is in the ledger');
 
+# A record that was read twice has two letters of the same coordinates.
+$node->sql(q{SET ROLE loader;
+    CREATE TABLE raw.twice (n int CHECK (n % 3 <> 0), _offset bigint);
+    SELECT dpipe_create_kafka_source('twice', 'k', 't', 'raw.twice', options => '{"enabled": false}')});
+$node->sql(q{CALL dpipe_sync('twice')});
+$node->sql(q{SELECT dpipe_seek('twice', '"earliest"')});
+$node->sql(q{CALL dpipe_sync('twice')});
+is(replay(q{'twice'}), '0|206', 'read twice: each letter fails for itself');
+$node->sql('ALTER TABLE raw.twice DROP CONSTRAINT twice_n_check');
+is(replay(q{'twice'}), '200|6', 'and is stored for itself');
+is($node->sql('SELECT count(*), min(c), max(c) FROM (SELECT count(*) AS c FROM raw.twice GROUP BY _offset) x'),
+    '300|2|2', 'none is lost');
+
 is_deeply([ $node->crash_lines ], [], 'nothing crashed');
 $node->stop;
 done_testing();
