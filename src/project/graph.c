@@ -91,12 +91,16 @@ add_node(DpipeGraph *graph, DpipeNode *node)
 
 /* ---------- reading ---------- */
 
+/* In a copy that was not adopted nobody is a model's owner. */
 static DpipeStatement select_models = {
 	"SELECT m.name, m.owner, r.oid, m.schema, m.search_path, m.sql, m.given,"
 	"       m.config, m.refs, m.sources, m.version"
 	"  FROM dpipe.model m"
+	"  LEFT JOIN dpipe.incarnation i ON i.id = m.incarnation"
+	"   AND i.database_oid = (SELECT d.oid FROM pg_catalog.pg_database d"
+	"         WHERE d.datname = pg_catalog.current_database())"
 	"  LEFT JOIN pg_catalog.pg_roles r"
-	"    ON r.oid = m.owner_oid AND r.rolname = m.owner"
+	"    ON r.oid = m.owner_oid AND r.rolname = m.owner AND i.id IS NOT NULL"
 	" ORDER BY m.name COLLATE \"C\"",
 	0,
 {0}};

@@ -170,8 +170,7 @@ ok(grows('d3'), 'and the load');
 
 # A standby: nothing runs before its promotion.
 $node->backup('base');
-my $standby = bless PostgreSQL::Test::Cluster->new('standby'), 'Dpipe::Node';
-$standby->init_from_backup($node, 'base', has_streaming => 1);
+my $standby = Dpipe::Node->from_backup('standby', $node, 'base', has_streaming => 1);
 $standby->start;
 sleep 1;
 is($standby->sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dpipe %'}), 0, 'no process on a standby');

@@ -16,7 +16,8 @@ use PostgreSQL::Test::Utils;
 use Dpipe::Process qw(top_dir wait_until processes_in);
 
 # A running node with the extension in database postgres. Options: conf (text
-# for postgresql.conf), preload (true), extension (true), install_path.
+# for postgresql.conf), preload (true), extension (true), install_path, init
+# (list of what init takes: allows_streaming, has_archiving).
 sub make
 {
     my ($class, $name, %options) = @_;
@@ -24,7 +25,7 @@ sub make
         $options{install_path} ? (install_path => $options{install_path}) : ();
     my $node = bless PostgreSQL::Test::Cluster->new($name, @path), $class;
 
-    $node->init;
+    $node->init(@{ $options{init} // [] });
     # The test cluster's default is to stay down after a crash.
     $node->append_conf('postgresql.conf', <<'CONF');
 restart_after_crash = on
@@ -73,8 +74,9 @@ sub sql
 sub try_sql
 {
     my ($self, $sql) = @_;
-    my ($status, $out) = $self->psql('postgres', $sql, timeout => 60);
-    return $status == 0 ? $out : undef;
+    # A psql that finds no server may be gone before it has been told what to do.
+    my ($status, $out) = eval { $self->psql('postgres', $sql, timeout => 60) };
+    return defined $status && $status == 0 ? $out : undef;
 }
 
 # Poll a query until it returns 't' (or $expected); true when it did. Survives
@@ -152,6 +154,20 @@ sub _reap
 {
     waitpid($_, WNOHANG) foreach @_;
     return;
+}
+
+# A server made from a backup of another one. Options: as init_from_backup, and
+# conf. It is not started.
+sub from_backup
+{
+    my ($class, $name, $origin, $backup, %options) = @_;
+    my $conf = delete $options{conf};
+    my $node = bless PostgreSQL::Test::Cluster->new($name), $class;
+
+    $node->init_from_backup($origin, $backup, %options);
+    # What it archived would land with the WAL of its origin.
+    $node->append_conf('postgresql.conf', "archive_mode = off\n" . ($conf // ''));
+    return $node;
 }
 
 # Pids of a source's workers.
