@@ -504,7 +504,9 @@ dpipe_source_seek(const char *name, const char *kind, const Jsonb *offsets,
 	"(SELECT DISTINCT s.owner, s.owner_oid, r.rolname::pg_catalog.text AS new_name" \
 	"   FROM (SELECT owner, owner_oid, incarnation FROM dpipe.source" \
 	"         UNION ALL" \
-	"         SELECT owner, owner_oid, incarnation FROM dpipe.model) s" \
+	"         SELECT owner, owner_oid, incarnation FROM dpipe.model" \
+	"         UNION ALL" \
+	"         SELECT owner, owner_oid, incarnation FROM dpipe.project) s" \
 	"   JOIN dpipe.incarnation i ON i.id = s.incarnation" \
 	"   JOIN pg_catalog.pg_roles r ON r.oid = s.owner_oid" \
 	"  WHERE r.rolname <> s.owner AND NOT EXISTS" \
@@ -523,6 +525,8 @@ static DpipeStatement follow_names[] = {
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 	{"UPDATE dpipe.source l SET owner = n.new_name,"
 		"       version = " NEXT_VERSION ", changed_at = pg_catalog.now() FROM " RENAMED
+	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
+	{"UPDATE dpipe.project l SET owner = n.new_name FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
 	{"UPDATE dpipe.model l SET owner = n.new_name FROM " RENAMED
 	" WHERE l.owner = n.owner AND l.owner_oid = n.owner_oid", 0, {0}},
@@ -545,6 +549,10 @@ static DpipeStatement follow_oids[] = {
 		"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
 		" WHERE r.rolname = m.owner"
 	"   AND (m.incarnation <> i.id OR m.owner_oid <> r.oid)", 0, {0}},
+	{"UPDATE dpipe.project p SET incarnation = i.id, owner_oid = r.oid"
+		"  FROM dpipe.incarnation i, pg_catalog.pg_roles r"
+		" WHERE r.rolname = p.owner"
+	"   AND (p.incarnation <> i.id OR p.owner_oid <> r.oid)", 0, {0}},
 	{"UPDATE dpipe.ledger l SET owner_oid = r.oid FROM pg_catalog.pg_roles r"
 	" WHERE r.rolname = l.owner AND l.owner_oid <> r.oid", 0, {0}},
 	{"UPDATE dpipe.letter l SET owner_oid = r.oid FROM pg_catalog.pg_roles r"
@@ -556,7 +564,8 @@ static DpipeStatement follow_oids[] = {
 static DpipeStatement orphans = {
 	"SELECT d.kind, d.name, d.owner FROM"
 	" (SELECT 'source' AS kind, s.name, s.owner FROM dpipe.source s"
-	"  UNION ALL SELECT 'model', m.name, m.owner FROM dpipe.model m) d"
+	"  UNION ALL SELECT 'model', m.name, m.owner FROM dpipe.model m"
+	"  UNION ALL SELECT 'project', p.name, p.owner FROM dpipe.project p) d"
 	" WHERE NOT EXISTS"
 	" (SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname = d.owner)"
 	" ORDER BY d.kind DESC, d.name", 0, {0}

@@ -23,12 +23,17 @@
 
 /* ---------- relations ---------- */
 
-/* Always in quotes, as dbt prints names. */
+/* In quotes, as dbt prints names, unless a project does without. */
 static void
-append_quoted(StringInfo buf, const char *name)
+append_part(StringInfo buf, const char *name, bool plain)
 {
 	if (buf->len > 0)
 		appendStringInfoChar(buf, '.');
+	if (plain)
+	{
+		appendStringInfoString(buf, name);
+		return;
+	}
 	appendStringInfoChar(buf, '"');
 	for (; *name; name++)
 	{
@@ -44,13 +49,16 @@ render(const DpipeRelation *rel)
 {
 	StringInfoData buf;
 
+	if (rel->text != NULL)
+		return pstrdup(rel->text);
 	initStringInfo(&buf);
 	if (rel->with_database)
-		append_quoted(&buf, get_database_name(MyDatabaseId));
+		append_part(&buf, rel->database != NULL ? rel->database : get_database_name(MyDatabaseId),
+					rel->plain_database);
 	if (rel->with_schema)
-		append_quoted(&buf, rel->schema);
+		append_part(&buf, rel->schema, rel->plain_schema);
 	if (rel->with_name)
-		append_quoted(&buf, rel->name);
+		append_part(&buf, rel->name, rel->plain_name);
 	return buf.data;
 }
 
@@ -74,8 +82,6 @@ relation_render(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_string(env, render(arg));
 }
 
-static JinjaValue *new_relation(JinjaEnv *env, const DpipeRelation *rel);
-
 static bool
 flag(JinjaEnv *env, const JinjaArgs *args, int pos, const char *name, bool deflt)
 {
@@ -93,7 +99,7 @@ relation_include(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	rel.with_database = flag(env, args, 0, "database", rel.with_database);
 	rel.with_schema = flag(env, args, 1, "schema", rel.with_schema);
 	rel.with_name = flag(env, args, 2, "identifier", rel.with_name);
-	return new_relation(env, &rel);
+	return dpipe_relation_new(env, &rel);
 }
 
 /* Its relkind, or 0 when there is no such relation. */
@@ -156,8 +162,8 @@ relation_attribute(JinjaEnv *env, void *object, const char *name)
 static const JinjaObjectOps relation_ops = {"Relation", relation_attribute, relation_to_string,
 NULL};
 
-static JinjaValue *
-new_relation(JinjaEnv *env, const DpipeRelation *rel)
+JinjaValue *
+dpipe_relation_new(JinjaEnv *env, const DpipeRelation *rel)
 {
 	DpipeRelation *copy = MemoryContextAlloc(jinja_env_context(env), sizeof(DpipeRelation));
 
@@ -170,7 +176,7 @@ dpipe_relation_value(JinjaEnv *env, const char *schema, const char *name)
 {
 	DpipeRelation rel = {schema, name, true, true, true};
 
-	return new_relation(env, &rel);
+	return dpipe_relation_new(env, &rel);
 }
 
 const DpipeRelation *

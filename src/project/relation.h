@@ -18,9 +18,17 @@ typedef struct DpipeRelation
 	bool		with_database;	/* which parts it prints */
 	bool		with_schema;
 	bool		with_name;
+	bool		plain_database;	/* which parts it prints without quotes */
+	bool		plain_schema;
+	bool		plain_name;
+	const char *database;		/* NULL: the current one */
+	const char *text;			/* all that it prints, where that is no name */
 } DpipeRelation;
 
 extern JinjaValue *dpipe_relation_value(JinjaEnv *env, const char *schema, const char *name);
+
+/* A copy of "rel"; its strings are not copied. */
+extern JinjaValue *dpipe_relation_new(JinjaEnv *env, const DpipeRelation *rel);
 
 /* NULL when the value is no relation. */
 extern const DpipeRelation *dpipe_relation_of(JinjaValue *value);

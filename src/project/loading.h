@@ -1,0 +1,257 @@
+/*
+ * loading.h
+ *		What the files that load a dbt project share among themselves.
+ *
+ *		load.c			the verbs, and the order in which things happen
+ *		files.c			which files a project has, from a directory or jsonb
+ *		settle.c		dbt_project.yml: paths, vars, configuration
+ *		context.c		what templates of a project see while it is loaded
+ *		macros.c		macros, docs blocks and generic tests by name
+ *		levels.c		configuration by path, and how it is merged
+ *		sqlfile.c		models, snapshots, seeds, tests, ...: a node a file
+ *		properties.c	YAML files: what they say about nodes, and what they are
+ *		generic.c		tests that a YAML file declares
+ *		sources.c		sources that a YAML file declares
+ *		resolve.c		names to nodes, rules between nodes, descriptions
+ *		store.c			catalogs
+ *
+ * All of a load lives in one memory context. An error leaves the catalogs as
+ * they were, since they are written last.
+ */
+#ifndef DPIPE_PROJECT_LOADING_H
+#define DPIPE_PROJECT_LOADING_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+
+#include "base/doc.h"
+#include "jinja/jinja.h"
+
+/* What a file is, by its place and its ending. */
+typedef enum PjKind
+{
+	PJ_MODEL,
+	PJ_SEED,
+	PJ_SNAPSHOT,
+	PJ_ANALYSIS,
+	PJ_TEST,					/* singular */
+	PJ_GENERIC_TEST,
+	PJ_MACRO,
+	PJ_FUNCTION,
+	PJ_DOCS,
+	PJ_FIXTURE,
+	PJ_PROPERTIES,
+	PJ_OTHER,					/* dbt_project.yml, selectors.yml, ... */
+} PjKind;
+
+typedef struct PjProject PjProject;
+
+typedef struct PjFile
+{
+	PjKind		kind;
+	PjProject  *project;
+	const char *path;			/* in the root project's directory */
+	const char *original;		/* in its own project's directory */
+	const char *relative;		/* in the search path that found it */
+	const char *text;			/* stripped, as dbt reads it; of a seed the head */
+	int			len;
+	const char *checksum;		/* sha256 of the text, hexadecimal */
+	PdDoc	   *parsed;			/* what parsing gave, kept with the file */
+	const char *parsed_key;		/* under what circumstances */
+	JinjaTemplate *tmpl;		/* macros and the like */
+} PjFile;
+
+/* A package, or the root project. */
+struct PjProject
+{
+	const char *name;
+	const char *prefix;			/* of its paths: "" or "dbt_packages/x/" */
+	bool		is_root;
+	PdDoc	   *doc;			/* dbt_project.yml, rendered */
+	PdDoc	   *raw;			/* as written */
+	PdDoc	   *vars;
+	PdDoc	   *quoting;
+	List	   *paths[PJ_OTHER];	/* char *, by kind */
+	List	   *files;			/* PjFile * */
+	JinjaContext *macro_context;	/* of the environment now in use */
+};
+
+/* What resolves names of one kind of node; see pj_find_ref(). */
+typedef struct PjNode PjNode;
+
+struct PjNode
+{
+	const char *resource_type;
+	const char *unique_id;
+	PjProject  *project;
+	PjFile	   *file;
+	const char *name;
+	const char *path;
+	const char *original_path;
+	const char *alias;
+	const char *schema;
+	const char *database;
+	const char *raw_code;
+	const char *checksum;
+	const char *patch_path;
+	const char *description;
+	const char *access;			/* models */
+	const char *group;
+	const char *column_name;	/* generic tests */
+	const char *attached;
+	PdDoc	   *version;		/* or NULL */
+	PdDoc	   *latest_version;
+	PdDoc	   *fqn;
+	PdDoc	   *tags;
+	PdDoc	   *meta;
+	PdDoc	   *docs;
+	PdDoc	   *columns;		/* dict by name */
+	PdDoc	   *config;			/* final */
+	PdDoc	   *call_config;	/* of config() calls */
+	PdDoc	   *patch_config;	/* of a YAML file */
+	PdDoc	   *refs;			/* list of {name, package, version} */
+	PdDoc	   *sources;		/* list of [source, table] */
+	PdDoc	   *metrics;
+	PdDoc	   *test_metadata;	/* generic tests */
+	PdDoc	   *more;			/* what only some kinds have, as in a manifest */
+	bool		enabled;
+	List	   *depends_on;		/* unique ids of nodes, char * */
+	List	   *macros;			/* unique ids of macros, char * */
+};
+
+typedef struct PjMacro
+{
+	const char *unique_id;
+	const char *name;
+	const char *tag;			/* macro, test, materialization, ... */
+	PjProject  *project;
+	PjFile	   *file;
+	int			index;			/* in the file's template */
+	PdDoc	   *patch;			/* what YAML says about it */
+} PjMacro;
+
+typedef struct PjDoc
+{
+	const char *unique_id;
+	const char *name;
+	PjFile	   *file;
+	const char *text;
+} PjDoc;
+
+typedef struct PjLoad
+{
+	MemoryContext cxt;
+	/* options */
+	const char *name;			/* option "project", or the root's name */
+	const char *target_name;
+	const char *target_schema;
+	const char *profile_name;
+	const char *search_path;
+	Oid			owner;
+	int			threads;
+	PdDoc	   *options;
+	PdDoc	   *vars;
+	PdDoc	   *env;
+	PdDoc	   *target;			/* what templates see as "target" */
+	PdDoc	   *flags;
+
+	PjProject  *root;
+	List	   *projects;		/* PjProject *, the root last */
+	List	   *files;			/* all PjFile * */
+	HTAB	   *old_files;		/* what is stored, by path; or NULL */
+
+	List	   *nodes;			/* PjNode *, enabled ones and not */
+	HTAB	   *by_id;			/* enabled nodes by unique id */
+	HTAB	   *by_name;		/* lists of nodes by name */
+	List	   *macros;			/* PjMacro * */
+	HTAB	   *macros_by_name;
+	List	   *docs;
+	PdDoc	   *groups;			/* by unique id */
+	List	   *patches;		/* source overrides: PdDoc * */
+	List	   *declared;		/* sources, while files are read */
+	PdDoc	   *selectors;		/* of selectors.yml */
+	const char *parse_key;		/* what parsing depends on besides a file */
+	int			nreparsed;
+	bool		is_new;			/* no project of the name is stored */
+} PjLoad;
+
+/* A hash of pointers by text. */
+extern HTAB *pj_table(const char *name);
+extern void *pj_table_get(HTAB *table, const char *key);
+extern void pj_table_put(HTAB *table, const char *key, void *value);
+
+/* Raise an error that names a file, and a place in it if doc has one. */
+extern void pj_raise(const PjFile *file, const PdDoc *doc, const char *fmt,...)
+			pg_attribute_printf(3, 4) pg_attribute_noreturn();
+extern void pj_warn(const PjFile *file, const PdDoc *doc, const char *fmt,...)
+			pg_attribute_printf(3, 4);
+
+/* files.c */
+extern void pj_read_directory(PjLoad *load, const char *directory);
+extern void pj_read_files(PjLoad *load, const Jsonb *files);
+
+/* settle.c */
+extern PjProject *pj_settle(PjLoad *load, const char *prefix, const char *text, int len);
+extern int	pj_compare_text(const ListCell *a, const ListCell *b);
+extern const char *pj_strip(const char *text, int *len);
+
+/* levels.c */
+extern PdDoc *pj_node_config(const PjLoad *load, const PjNode *node);
+extern void pj_merge_calls(PdDoc *into, const PdDoc *call);
+
+/* context.c */
+extern PdDoc *pj_render_value(PjLoad *load, const PjProject *project, const PdDoc *value,
+							  const PjFile *file);
+extern PdDoc *pj_render_deep(PjLoad *load, const PjProject *project, const PdDoc *value,
+							 const PjFile *file,
+							 bool (*wanted) (const List *keypath, const void *arg), const void *arg);
+
+extern char *pj_render_description(PjLoad *load, const PjProject *project, const char *text,
+								   const PjFile *file);
+extern void pj_parse_node_sql(PjLoad *load, PjNode *node);
+extern void pj_parse_reference(PjLoad *load, PjNode *node);
+extern void pj_parse_hooks(PjLoad *load, PjNode *node);
+extern void pj_parse_test_arguments(PjLoad *load, PjNode *node, const PdDoc *kwargs);
+extern void pj_name_relation(PjLoad *load, PjNode *node);
+extern PdDoc *pj_value_doc(JinjaEnv *env, JinjaValue *value);
+extern JinjaValue *pj_doc_value(JinjaEnv *env, const PdDoc *doc);
+
+/* macros.c */
+extern void pj_load_macros(PjLoad *load);
+extern PjMacro *pj_find_macro(const PjLoad *load, const char *project, const char *name);
+extern PjMacro *pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name);
+
+/* sqlfile.c */
+extern void pj_load_sql_files(PjLoad *load);
+extern PjNode *pj_make_node(PjLoad *load, const char *resource_type, PjFile *file,
+							const char *name, const char *path, PdDoc *fqn);
+extern void pj_add_node(PjLoad *load, PjNode *node);
+extern void pj_update_config(PjLoad *load, PjNode *node);
+extern PdDoc *pj_fqn_prefix(const PjProject *project, const char *relative);
+
+/* properties.c, generic.c, sources.c */
+extern void pj_load_properties(PjLoad *load);
+extern void pj_add_tests(PjLoad *load, PjFile *file, const char *key, PdDoc *target,
+						 PdDoc *columns, PdDoc *tests, const PdDoc *version);
+extern void pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *target, PdDoc *table,
+						PdDoc *test, PdDoc *column, List *tags, const PdDoc *version);
+extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
+extern void pj_finish_sources(PjLoad *load);
+extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
+extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);
+
+/* resolve.c */
+extern PjNode *pj_find_ref(const PjLoad *load, const char *name, const char *package,
+						   const PdDoc *version, const PjProject *from, bool *disabled);
+extern PjNode *pj_find_source(const PjLoad *load, const char *source, const char *table,
+							  const PjProject *from, bool *disabled);
+extern void pj_resolve(PjLoad *load);
+
+/* store.c */
+extern void pj_read_stored(PjLoad *load);
+extern void pj_store(PjLoad *load);
+
+#endif							/* DPIPE_PROJECT_LOADING_H */

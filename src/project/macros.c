@@ -1,0 +1,169 @@
+/*
+ * macros.c
+ *		Macros, generic tests, materializations and docs blocks by name.
+ *
+ * A name is looked for in the package of the node that is rendered, in the
+ * root project, and among dbt's own; "package.name" in that package alone.
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "project/loading.h"
+#include "project/macros.h"
+
+static const JinjaTag tags[] = {
+	{"test", JINJA_TAG_SIGNATURE},
+	{"data_test", JINJA_TAG_SIGNATURE},
+	{"materialization", JINJA_TAG_OPTIONS},
+	{"docs", JINJA_TAG_NAME},
+	{"snapshot", JINJA_TAG_NAME},
+	{NULL}
+};
+
+const JinjaDialect pj_dialect = {tags, true};
+
+JinjaTemplate *
+pj_template(PjLoad *load, PjFile *file)
+{
+	if (file->tmpl == NULL)
+		file->tmpl = jinja_parse_dialect(load->cxt, file->path, file->text, file->len,
+										 &pj_dialect);
+	return file->tmpl;
+}
+
+/* ---------- names ---------- */
+
+static const char *
+macro_key(const char *package, const char *name)
+{
+	return psprintf("%s.%s", package, name);
+}
+
+PjMacro *
+pj_find_macro(const PjLoad *load, const char *package, const char *name)
+{
+	return pj_table_get(load->macros_by_name, macro_key(package, name));
+}
+
+PjMacro *
+pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name)
+{
+	PjMacro    *macro = pj_find_macro(load, project->name, name);
+
+	if (macro == NULL && !project->is_root)
+		macro = pj_find_macro(load, load->root->name, name);
+	return macro != NULL ? macro : pj_find_macro(load, "dbt", name);
+}
+
+/* ---------- macros ---------- */
+
+/* A materialization's name says for which adapter it is. */
+static const char *
+materialization_name(JinjaTemplate *tmpl, int i, const JinjaMacroInfo *info)
+{
+	JinjaEnv   *env = jinja_env_create(CurrentMemoryContext);
+	JinjaValue *adapter = jinja_macro_option(env, NULL, tmpl, i, "adapter");
+	const char *name = psprintf("materialization_%s_%s", info->name,
+								adapter != NULL && jinja_kind(adapter) == JINJA_STRING
+								? jinja_to_cstring(env, adapter) : "default");
+
+	jinja_env_destroy(env);
+	return name;
+}
+
+static const char *
+macro_name(JinjaTemplate *tmpl, int i, const JinjaMacroInfo *info)
+{
+	if (strcmp(info->tag, "test") == 0 || strcmp(info->tag, "data_test") == 0)
+		return psprintf("test_%s", info->name);
+	if (strcmp(info->tag, "materialization") == 0)
+		return materialization_name(tmpl, i, info);
+	return pstrdup(info->name);
+}
+
+static void
+add_macro(PjLoad *load, PjFile *file, int i)
+{
+	JinjaTemplate *tmpl = pj_template(load, file);
+	const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
+	PjMacro    *macro;
+	PjMacro    *other;
+
+	if (strcmp(info->tag, "docs") == 0 || strcmp(info->tag, "snapshot") == 0)
+		return;
+	macro = palloc0(sizeof(PjMacro));
+	macro->name = macro_name(tmpl, i, info);
+	macro->tag = info->tag;
+	macro->project = file->project;
+	macro->file = file;
+	macro->index = i;
+	macro->unique_id = psprintf("macro.%s.%s", file->project->name, macro->name);
+	other = pj_find_macro(load, file->project->name, macro->name);
+	if (other != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("dbt found two macros named \"%s\" in the project \"%s\".", macro->name,
+						file->project->name),
+				 errdetail("They are in %s and %s.", other->file->path, file->path),
+				 errhint("Rename or remove one of them.")));
+	pj_table_put(load->macros_by_name, macro_key(file->project->name, macro->name), macro);
+	load->macros = lappend(load->macros, macro);
+}
+
+/* ---------- docs blocks ---------- */
+
+static void
+add_doc(PjLoad *load, PjFile *file, const JinjaMacroInfo *info)
+{
+	PjDoc	   *doc = palloc0(sizeof(PjDoc));
+	int			len;
+	char	   *text;
+
+	doc->name = pstrdup(info->name);
+	doc->unique_id = psprintf("doc.%s.%s", file->project->name, info->name);
+	doc->file = file;
+	text = pj_render_description(load, file->project, pnstrdup(info->body, info->body_len), file);
+	len = strlen(text);
+	text = (char *) pj_strip(text, &len);
+	doc->text = pnstrdup(text, len);
+	load->docs = lappend(load->docs, doc);
+}
+
+static void
+load_docs(PjLoad *load, PjFile *file)
+{
+	JinjaTemplate *tmpl;
+
+	if (strstr(file->text, "{%") == NULL)
+		return;
+	tmpl = pj_template(load, file);
+	for (int i = 0; i < jinja_template_macros(tmpl); i++)
+	{
+		const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
+
+		if (strcmp(info->tag, "docs") == 0)
+			add_doc(load, file, info);
+	}
+}
+
+void
+pj_load_macros(PjLoad *load)
+{
+	ListCell   *lc;
+
+	load->macros_by_name = pj_table("dpipe macros");
+	foreach(lc, load->files)
+	{
+		PjFile	   *file = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (file->kind == PJ_DOCS)
+			load_docs(load, file);
+		if (file->kind != PJ_MACRO && file->kind != PJ_GENERIC_TEST)
+			continue;
+		for (int i = 0; i < jinja_template_macros(pj_template(load, file)); i++)
+			add_macro(load, file, i);
+	}
+}

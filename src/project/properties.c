@@ -1,0 +1,795 @@
+/*
+ * properties.c
+ *		YAML files: what they say about nodes that a file of SQL has made,
+ *		and the things that stand only in YAML: sources, exposures, groups,
+ *		metrics, unit tests and the like.
+ *
+ * Strings are rendered as they are read, but those that wait for a node: tests
+ * and descriptions, hooks, filters of metrics.
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "project/loading.h"
+#include "project/yaml.h"
+
+/* ---------- which strings are rendered when they are read ---------- */
+
+static bool
+is_one_of(const char *s, const char *const *words, int n)
+{
+	for (int i = 0; s != NULL && i < n; i++)
+		if (strcmp(s, words[i]) == 0)
+			return true;
+	return false;
+}
+
+static const char *
+step(const List *keypath, int i)
+{
+	return i < list_length(keypath) ? list_nth(keypath, i) : NULL;
+}
+
+/* "from": where in the path a node, a table or an argument begins. */
+static bool
+waits(const List *keypath, int from)
+{
+	static const char *const late[] = {"tests", "data_tests", "description", "loaded_at_query"};
+	static const char *const hooks[] = {"pre_hook", "post_hook", "loaded_at_query"};
+	static const char *const parts[] = {"columns", "dimensions", "measures", "entities"};
+	int			n = list_length(keypath) - from;
+
+	if (is_one_of(step(keypath, from), late, lengthof(late)))
+		return true;
+	if (n == 2 && is_one_of(step(keypath, from + 1), late, lengthof(late)))
+		return true;
+	if (n >= 2 && is_one_of(step(keypath, from + 1), hooks, lengthof(hooks)) &&
+		strcmp(step(keypath, from) ? step(keypath, from) : "", "config") == 0)
+		return true;
+	if (n == 5 && is_one_of(step(keypath, from + 4), &late[2], 1))
+		return true;
+	return n >= 3 && is_one_of(step(keypath, from), parts, lengthof(parts)) &&
+		is_one_of(step(keypath, from + 2), late, 3);
+}
+
+static bool
+is_step(const List *keypath, int i, const char *word)
+{
+	return is_one_of(step(keypath, i), &word, 1);
+}
+
+static bool
+is_rendered(const List *keypath, const void *arg)
+{
+	const char *key = arg;
+	int			n = list_length(keypath);
+
+	if (n == 0)
+		return true;
+	if (strcmp(key, "sources") == 0)
+	{
+		if (is_step(keypath, 0, "description") || is_step(keypath, 0, "loaded_at_query") ||
+			(is_step(keypath, 0, "config") && is_step(keypath, 1, "loaded_at_query")))
+			return false;
+		return !(is_step(keypath, 0, "tables") && waits(keypath, 2));
+	}
+	if (strcmp(key, "macros") == 0 && is_step(keypath, 0, "arguments"))
+		return !waits(keypath, 1);
+	if (strcmp(key, "metrics") == 0 &&
+		(is_step(keypath, n - 1, "filter") || (n > 1 && is_step(keypath, n - 2, "filter"))))
+		return false;
+	if (strcmp(key, "saved_queries") == 0 && is_step(keypath, 0, "query_params") &&
+		is_step(keypath, 1, "where"))
+		return false;
+	return !waits(keypath, 0);
+}
+
+/* ---------- parts of entries ---------- */
+
+PdDoc *
+pj_tests_of(const PjFile *file, PdDoc *target)
+{
+	PdDoc	   *old = pd_get(target, "tests");
+	PdDoc	   *tests = pd_get(target, "data_tests");
+
+	if (pd_truth(old))
+	{
+		if (tests != NULL)
+			pj_raise(file, target,
+					 "Invalid test config: cannot have both 'tests' and 'data_tests' defined");
+		tests = old;
+	}
+	if (pd_is_null(tests))
+		return NULL;
+	if (tests->kind != PD_LIST)
+		pj_raise(file, tests, "\"data_tests\" must be a list");
+	return tests;
+}
+
+static PdDoc *
+list_in(const PjFile *file, const PdDoc *entry, const char *key)
+{
+	PdDoc	   *list = pd_get(entry, key);
+
+	if (pd_is_null(list))
+		return NULL;
+	if (list->kind != PD_LIST)
+		pj_raise(file, list, "\"%s\" must be a list", key);
+	return list;
+}
+
+static PdDoc *
+or_default(PdDoc *value, PdDoc *deflt)
+{
+	return pd_is_null(value) ? deflt : value;
+}
+
+static PdDoc *
+column_tags(const PdDoc *column)
+{
+	PdDoc	   *lists[2] = {pd_get(column, "tags"), pd_get(pd_get(column, "config"), "tags")};
+	PdDoc	   *result = pd_list();
+
+	for (int k = 0; k < 2; k++)
+	{
+		PdDoc	   *list = lists[k];
+
+		if (pd_is(list, PD_STRING))
+			pd_append(result, list);
+		for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+			pd_append(result, list->u.items[i]);
+	}
+	return result;
+}
+
+static PdDoc *
+column_doc(PjFile *file, PdDoc *column)
+{
+	static const char *const own[] = {
+		"name", "description", "meta", "data_type", "constraints", "quote", "config", "tags",
+		"granularity", "tests", "data_tests", "docs",
+	};
+	PdDoc	   *doc = pd_dict();
+	PdDoc	   *meta = pd_dict();
+	PdDoc	   *tags = column_tags(column);
+	PdDoc	   *config = pd_dict();
+
+	if (pd_is(pd_get(column, "meta"), PD_DICT))
+		pd_update(meta, pd_get(column, "meta"));
+	if (pd_is(pd_get(pd_get(column, "config"), "meta"), PD_DICT))
+		pd_update(meta, pd_get(pd_get(column, "config"), "meta"));
+	pd_put(config, "meta", meta);
+	pd_put(config, "tags", tags);
+	pd_put(doc, "name", pd_get(column, "name"));
+	pd_put(doc, "description", or_default(pd_get(column, "description"), pd_string("")));
+	pd_put(doc, "meta", meta);
+	pd_put(doc, "data_type", or_default(pd_get(column, "data_type"), pd_null()));
+	pd_put(doc, "constraints", or_default(pd_get(column, "constraints"), pd_list()));
+	pd_put(doc, "quote", or_default(pd_get(column, "quote"), pd_null()));
+	pd_put(doc, "config", config);
+	pd_put(doc, "tags", tags);
+	pd_put(doc, "granularity", or_default(pd_get(column, "granularity"), pd_null()));
+	for (int i = 0; i < column->n; i++)
+		if (!is_one_of(pd_text(column->u.entries[i].key), own, lengthof(own)))
+			(void) pd_put_key(doc, column->u.entries[i].key, column->u.entries[i].value);
+	return doc;
+}
+
+PdDoc *
+pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns)
+{
+	PdDoc	   *dict = pd_dict();
+
+	for (int i = 0; columns != NULL && i < columns->n; i++)
+	{
+		PdDoc	   *column = columns->u.items[i];
+
+		if (!pd_is(column, PD_DICT) || pd_get_text(column, "name") == NULL)
+			pj_raise(file, column, "a column must be a mapping with a \"name\"");
+		pd_put(dict, pd_get_text(column, "name"), column_doc(file, column));
+	}
+	return dict;
+}
+
+/* Keys that may stand beside "config" or in it. */
+static PdDoc *
+config_of(const PjFile *file, PdDoc *entry)
+{
+	static const char *const movable[] = {"meta", "docs", "group", "contract", "access"};
+	PdDoc	   *config = pd_get(entry, "config");
+
+	if (!pd_is_null(config) && config->kind != PD_DICT)
+		pj_raise(file, config, "\"config\" must be a mapping");
+	config = pd_is_null(config) ? pd_dict() : pd_copy_top(config);
+	for (int i = 0; i < lengthof(movable); i++)
+	{
+		PdDoc	   *value = pd_get(entry, movable[i]);
+
+		if (value == NULL)
+			continue;
+		if (pd_get(config, movable[i]) != NULL)
+			pj_raise(file, value,
+					 "found %s in 'config' dictionary and as top-level key: remove the top-level key",
+					 movable[i]);
+		pd_put(config, movable[i], value);
+	}
+	return config;
+}
+
+/* ---------- finding what a patch is for ---------- */
+
+static PjNode *
+find_node(const PjLoad *load, const char *resource_type, const char *name, const PjProject *project)
+{
+	PjNode	   *found = NULL;
+	ListCell   *lc;
+
+	foreach(lc, (List *) pj_table_get(load->by_name, name))
+	{
+		PjNode	   *node = lfirst(lc);
+
+		if (strcmp(node->resource_type, resource_type) != 0 || strcmp(node->name, name) != 0 ||
+			node->test_metadata != NULL)
+			continue;
+		if (node->project == project)
+			return node;
+		if (found == NULL && node->enabled)
+			found = node;
+	}
+	return found;
+}
+
+static void
+patch_node(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *columns)
+{
+	PdDoc	   *description = pd_get(entry, "description");
+
+	if (node->patch_path != NULL)
+		pj_raise(file, entry, "dbt found two schema.yml entries for the same resource named %s: the other is in %s",
+				 node->name, node->patch_path);
+	node->patch_path = psprintf("%s://%s", file->project->name, file->original);
+	node->description = pd_text(description) ? pd_text(description) : "";
+	node->columns = pj_columns(load, file, columns);
+	node->more = node->more != NULL ? node->more : pd_dict();
+	if (strcmp(node->resource_type, "model") == 0)
+	{
+		pd_put(node->more, "constraints", or_default(pd_get(entry, "constraints"), pd_list()));
+		pd_put(node->more, "deprecation_date",
+			   or_default(pd_get(entry, "deprecation_date"), pd_null()));
+		pd_put(node->more, "time_spine", or_default(pd_get(entry, "time_spine"), pd_null()));
+	}
+	if (strcmp(node->resource_type, "function") == 0)
+	{
+		pd_put(node->more, "arguments", or_default(pd_get(entry, "arguments"), pd_list()));
+		pd_put(node->more, "returns", or_default(pd_get(entry, "returns"), pd_null()));
+	}
+}
+
+static void
+warn_no_node(const PjFile *file, const PdDoc *entry, const char *key)
+{
+	pj_warn(file, entry,
+			"Did not find matching node for patch with name '%s' in the '%s' section",
+			pd_get_text(entry, "name"), key);
+}
+
+/* ---------- versions of a model ---------- */
+
+static char *
+version_text(const PdDoc *v)
+{
+	return v->kind == PD_STRING || v->kind == PD_INT ? (char *) v->u.text : pd_to_json(v);
+}
+
+static bool
+is_less(const PdDoc *a, const PdDoc *b)
+{
+	const char *s = version_text(a);
+	const char *t = version_text(b);
+	char	   *end_s;
+	char	   *end_t;
+	double		x = strtod(s, &end_s);
+	double		y = strtod(t, &end_t);
+
+	if (*end_s == '\0' && *end_t == '\0')
+		return x < y;
+	return strcmp(s, t) < 0;
+}
+
+static PdDoc *
+latest_version(const PjFile *file, const PdDoc *entry, const PdDoc *versions)
+{
+	PdDoc	   *latest = pd_get(entry, "latest_version");
+	PdDoc	   *found = NULL;
+
+	for (int i = 0; i < versions->n; i++)
+	{
+		PdDoc	   *v = pd_get(versions->u.items[i], "v");
+
+		if (pd_is_null(v))
+			pj_raise(file, versions->u.items[i], "a version must have a \"v\"");
+		if (pd_is_null(latest) ? found == NULL || is_less(found, v) : pd_equal(latest, v))
+			found = v;
+	}
+	if (found == NULL)
+		pj_raise(file, latest, "latest_version: %s is not one of model '%s' versions",
+				 version_text(latest), pd_get_text(entry, "name"));
+	return found;
+}
+
+static bool
+names_column(const PdDoc *list, const char *name)
+{
+	if (pd_equals(list, "*") || pd_equals(list, "all"))
+		return true;
+	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+		if (pd_equals(list->u.items[i], name))
+			return true;
+	return false;
+}
+
+/* The model's columns as the version includes them, then its own. */
+static PdDoc *
+columns_of_version(const PjFile *file, const PdDoc *entry, const PdDoc *version)
+{
+	PdDoc	   *base = list_in(file, entry, "columns");
+	PdDoc	   *given = list_in(file, version, "columns");
+	PdDoc	   *rule = NULL;
+	PdDoc	   *own = pd_list();
+	PdDoc	   *result = pd_list();
+
+	for (int i = 0; given != NULL && i < given->n; i++)
+	{
+		if (pd_get(given->u.items[i], "include") || pd_get(given->u.items[i], "exclude"))
+			rule = given->u.items[i];
+		else
+			pd_append(own, given->u.items[i]);
+	}
+	for (int i = 0; base != NULL && i < base->n; i++)
+	{
+		const char *name = pd_get_text(base->u.items[i], "name");
+
+		if (rule != NULL &&
+			(names_column(pd_get(rule, "exclude"), name) ||
+			 (pd_get(rule, "include") && !names_column(pd_get(rule, "include"), name))))
+			continue;
+		pd_append(result, base->u.items[i]);
+	}
+	for (int i = 0; i < own->n; i++)
+		pd_append(result, own->u.items[i]);
+	return result;
+}
+
+static PdDoc *
+deep_merge(const PdDoc *a, const PdDoc *b)
+{
+	PdDoc	   *result = pd_copy_top(a);
+
+	for (int i = 0; b != NULL && i < b->n; i++)
+	{
+		const char *key = pd_text(b->u.entries[i].key);
+		PdDoc	   *value = b->u.entries[i].value;
+		PdDoc	   *old = key != NULL ? pd_get(result, key) : NULL;
+
+		if (pd_is(old, PD_DICT) && value->kind == PD_DICT)
+			value = deep_merge(old, value);
+		(void) pd_put_key(result, b->u.entries[i].key, value);
+	}
+	return result;
+}
+
+static PjNode *
+node_of_version(const PjLoad *load, const PjFile *file, const PdDoc *entry, const PdDoc *version,
+				bool latest)
+{
+	const char *name = pd_get_text(entry, "name");
+	const char *defined_in = pd_get_text(version, "defined_in");
+	PjNode	   *node;
+
+	if (defined_in == NULL)
+		defined_in = psprintf("%s_v%s", name, version_text(pd_get(version, "v")));
+	node = find_node(load, "model", defined_in, file->project);
+	if (node == NULL && latest)
+		node = find_node(load, "model", name, file->project);
+	return node != NULL && node->project == file->project ? node : NULL;
+}
+
+/* A model becomes a version of one of another name. */
+static void
+rename_version(PjLoad *load, PjNode *node, const char *name, PdDoc *v, PdDoc *latest)
+{
+	List	   *same = pj_table_get(load->by_name, node->name);
+	char	   *text = psprintf("v%s", version_text(v));
+
+	pj_table_put(load->by_name, node->name, list_delete_ptr(same, node));
+	node->name = name;
+	node->version = v;
+	node->latest_version = latest;
+	node->unique_id = psprintf("model.%s.%s.%s", node->project->name, name, text);
+	node->fqn = pd_copy_top(node->fqn);
+	node->fqn->u.items[node->fqn->n - 1] = pd_string(name);
+	pd_append(node->fqn, pd_string(text));
+	pj_table_put(load->by_name, name, lappend(pj_table_get(load->by_name, name), node));
+}
+
+static void
+load_version(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *version, PdDoc *latest)
+{
+	PdDoc	   *v = pd_get(version, "v");
+	PdDoc	   *columns = columns_of_version(file, entry, version);
+	PdDoc	   *patch = pd_copy_top(entry);
+	PjNode	   *node = node_of_version(load, file, entry, version, pd_equal(v, latest));
+	static const char *const own[] = {"description", "constraints", "deprecation_date", "access"};
+
+	if (node == NULL)
+	{
+		pj_warn(file, version, "Did not find matching node for version %s of model '%s'",
+				version_text(v), pd_get_text(entry, "name"));
+		return;
+	}
+	for (int i = 0; i < lengthof(own); i++)
+		if (pd_truth(pd_get(version, own[i])))
+			pd_put(patch, own[i], pd_get(version, own[i]));
+	rename_version(load, node, pd_get_text(entry, "name"), v, latest);
+	patch_node(load, file, node, patch, columns);
+	node->patch_config = deep_merge(config_of(file, entry), pd_get(version, "config"));
+	if (pd_truth(pd_get(version, "access")))
+		pd_put(node->patch_config, "access", pd_get(version, "access"));
+	pj_update_config(load, node);
+}
+
+static void
+load_versions(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *versions)
+{
+	PdDoc	   *latest = latest_version(file, entry, versions);
+
+	for (int i = 0; i < versions->n; i++)
+		load_version(load, file, entry, versions->u.items[i], latest);
+	for (int i = 0; i < versions->n; i++)
+	{
+		PdDoc	   *version = versions->u.items[i];
+		PdDoc	   *tests = pj_tests_of(file, version);
+
+		pj_add_tests(load, file, "models", entry, columns_of_version(file, entry, version),
+					 tests != NULL ? tests : pj_tests_of(file, entry), pd_get(version, "v"));
+	}
+}
+
+/* ---------- models, seeds, snapshots, analyses, functions ---------- */
+
+static void
+load_patch(PjLoad *load, PjFile *file, PdDoc *entry, const char *key, const char *resource_type)
+{
+	PdDoc	   *versions = list_in(file, entry, "versions");
+	PdDoc	   *columns = list_in(file, entry, "columns");
+	PjNode	   *node;
+
+	if (versions != NULL && versions->n > 0 && strcmp(key, "models") == 0)
+	{
+		load_versions(load, file, entry, versions);
+		return;
+	}
+	node = find_node(load, resource_type, pd_get_text(entry, "name"), file->project);
+	if (node == NULL)
+		warn_no_node(file, entry, key);
+	else
+	{
+		PdDoc	   *config = config_of(file, entry);
+
+		patch_node(load, file, node, entry, columns);
+		if (config->n > 0)
+		{
+			node->patch_config = config;
+			pj_update_config(load, node);
+		}
+	}
+	if (strcmp(key, "models") == 0 || strcmp(key, "seeds") == 0 || strcmp(key, "snapshots") == 0)
+		pj_add_tests(load, file, key, entry, columns, pj_tests_of(file, entry), NULL);
+}
+
+/* A snapshot may stand in YAML alone, with the relation that it follows. */
+static void
+add_yaml_snapshot(PjLoad *load, PjFile *file, const PdDoc *entry)
+{
+	const char *name = pd_get_text(entry, "name");
+	const char *relation = pd_get_text(entry, "relation");
+	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	PjNode	   *node;
+
+	if (relation == NULL)
+		return;
+	pd_append(fqn, pd_string(name));
+	node = pj_make_node(load, "snapshot", file, name,
+						psprintf("%s/%s.sql", file->relative, name), fqn);
+	node->raw_code = psprintf("select * from {{ %s }}", relation);
+	node->checksum = file->checksum;
+	pj_parse_node_sql(load, node);
+	pj_update_config(load, node);
+	pj_add_node(load, node);
+}
+
+static void
+load_singular_patch(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	PjNode	   *node = find_node(load, "test", pd_get_text(entry, "name"), file->project);
+	PdDoc	   *config = config_of(file, entry);
+
+	if (node == NULL)
+	{
+		warn_no_node(file, entry, "data_tests");
+		return;
+	}
+	node->patch_path = psprintf("%s://%s", file->project->name, file->original);
+	node->description = pd_get_text(entry, "description");
+	if (config->n == 0)
+		return;
+	node->patch_config = config;
+	pj_update_config(load, node);
+}
+
+static void
+load_macro_patch(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	PjMacro    *macro = pj_find_macro(load, file->project->name, pd_get_text(entry, "name"));
+
+	if (macro == NULL)
+		pj_warn(file, entry, "Found patch for macro \"%s\" which was not found",
+				pd_get_text(entry, "name"));
+	else
+		macro->patch = entry;
+}
+
+/* ---------- what stands only in YAML ---------- */
+
+static PdDoc *
+without_config(const PdDoc *entry)
+{
+	PdDoc	   *copy = pd_copy_top(entry);
+
+	(void) pd_remove(copy, "config");
+	(void) pd_remove(copy, "name");
+	(void) pd_remove(copy, "description");
+	(void) pd_remove(copy, "depends_on");
+	(void) pd_remove(copy, "tags");
+	(void) pd_remove(copy, "meta");
+	return copy;
+}
+
+static void
+add_tags(PjNode *node, const PdDoc *tags)
+{
+	if (pd_is(tags, PD_STRING))
+		pd_append(node->tags, (PdDoc *) tags);
+	for (int i = 0; pd_is(tags, PD_LIST) && i < tags->n; i++)
+		pd_append(node->tags, tags->u.items[i]);
+}
+
+static PjNode *
+add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
+{
+	const char *name = pd_get_text(entry, "name");
+	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	PjNode	   *node;
+	PdDoc	   *meta;
+
+	pd_append(fqn, pd_string(name));
+	node = pj_make_node(load, resource_type, file, name, file->relative, fqn);
+	node->description = pd_get_text(entry, "description");
+	node->patch_config = pd_get(entry, "config");
+	node->config = pj_node_config(load, node);
+	node->enabled = pd_truth(pd_get(node->config, "enabled"));
+	node->group = pd_get_text(node->config, "group");
+	if (node->group == NULL)
+		node->group = pd_get_text(entry, "group");
+	add_tags(node, pd_get(entry, "tags"));
+	add_tags(node, pd_get(node->config, "tags"));
+	meta = pd_get(entry, "meta");
+	node->meta = pd_is(meta, PD_DICT) ? pd_copy_top(meta) : pd_dict();
+	if (pd_is(pd_get(node->config, "meta"), PD_DICT))
+		pd_update(node->meta, pd_get(node->config, "meta"));
+	node->more = without_config(entry);
+	node->alias = name;
+	node->schema = node->database = NULL;
+	pj_add_node(load, node);
+	return node;
+}
+
+static void
+load_exposure(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	PjNode	   *node = add_thing(load, file, entry, "exposure");
+	PdDoc	   *depends = list_in(file, entry, "depends_on");
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; depends != NULL && i < depends->n; i++)
+		if (pd_text(depends->u.items[i]) != NULL)
+			appendStringInfo(&buf, "{{ %s }}\n", pd_text(depends->u.items[i]));
+	node->raw_code = buf.data;
+	pj_parse_reference(load, node);
+	node->raw_code = "";
+}
+
+static void
+load_semantic_model(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	PjNode	   *node = add_thing(load, file, entry, "semantic_model");
+	const char *model = pd_get_text(entry, "model");
+
+	if (model == NULL)
+		pj_raise(file, entry, "a semantic model must have a \"model\"");
+	node->raw_code = psprintf("{{ %s }}", model);
+	pj_parse_reference(load, node);
+	node->raw_code = "";
+}
+
+static void
+load_saved_query(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	PjNode	   *node = add_thing(load, file, entry, "saved_query");
+	PdDoc	   *metrics = list_in(file, pd_get(entry, "query_params"), "metrics");
+
+	for (int i = 0; metrics != NULL && i < metrics->n; i++)
+	{
+		PdDoc	   *one = pd_list();
+
+		pd_append(one, metrics->u.items[i]);
+		pd_append(node->metrics, one);
+	}
+}
+
+static void
+load_group(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	const char *id = psprintf("group.%s.%s", file->project->name, pd_get_text(entry, "name"));
+	PdDoc	   *doc = pd_copy_top(entry);
+
+	pd_put(doc, "package_name", pd_string(file->project->name));
+	pd_put(doc, "path", pd_string(file->relative));
+	pd_put(doc, "original_file_path", pd_string(file->original));
+	pd_put(doc, "unique_id", pd_string(id));
+	pd_put(doc, "resource_type", pd_string("group"));
+	if (pd_get(load->groups, id) != NULL)
+		pj_raise(file, entry, "group \"%s\" is defined twice", pd_get_text(entry, "name"));
+	pd_put(load->groups, id, doc);
+}
+
+static void
+load_unit_test(PjLoad *load, PjFile *file, PdDoc *entry)
+{
+	const char *name = pd_get_text(entry, "name");
+	const char *model = pd_get_text(entry, "model");
+	const char *relative = strchr(file->original, '/');
+	PjNode	   *node;
+
+	if (model == NULL)
+		pj_raise(file, entry, "unit test \"%s\" must have a \"model\"", name);
+	node = add_thing(load, file, entry, "unit_test");
+	node->unique_id = psprintf("unit_test.%s.%s.%s", file->project->name, model, name);
+	node->fqn = pj_fqn_prefix(file->project, relative != NULL ? relative + 1 : file->original);
+	pd_append(node->fqn, pd_string(model));
+	pd_append(node->fqn, pd_string(name));
+	node->config = pj_node_config(load, node);
+	node->enabled = pd_truth(pd_get(node->config, "enabled"));
+}
+
+/* ---------- files ---------- */
+
+static const char *const sections[] = {
+	"models", "seeds", "snapshots", "sources", "macros", "data_tests", "analyses", "exposures",
+	"functions", "metrics", "groups", "semantic_models", "unit_tests", "saved_queries",
+};
+
+static void
+load_entry(PjLoad *load, PjFile *file, const char *key, PdDoc *entry)
+{
+	if (strcmp(key, "models") == 0)
+		load_patch(load, file, entry, key, "model");
+	else if (strcmp(key, "seeds") == 0)
+		load_patch(load, file, entry, key, "seed");
+	else if (strcmp(key, "snapshots") == 0)
+		load_patch(load, file, entry, key, "snapshot");
+	else if (strcmp(key, "analyses") == 0)
+		load_patch(load, file, entry, key, "analysis");
+	else if (strcmp(key, "functions") == 0)
+		load_patch(load, file, entry, key, "function");
+	else if (strcmp(key, "sources") == 0)
+		pj_add_source(load, file, entry);
+	else if (strcmp(key, "macros") == 0)
+		load_macro_patch(load, file, entry);
+	else if (strcmp(key, "data_tests") == 0)
+		load_singular_patch(load, file, entry);
+	else if (strcmp(key, "exposures") == 0)
+		load_exposure(load, file, entry);
+	else if (strcmp(key, "groups") == 0)
+		load_group(load, file, entry);
+	else if (strcmp(key, "semantic_models") == 0)
+		load_semantic_model(load, file, entry);
+	else if (strcmp(key, "saved_queries") == 0)
+		load_saved_query(load, file, entry);
+	else if (strcmp(key, "unit_tests") == 0)
+		load_unit_test(load, file, entry);
+	else
+		(void) add_thing(load, file, entry, "metric");
+}
+
+static void
+load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
+{
+	if (list->kind != PD_LIST)
+		pj_raise(file, list,
+				 "The schema file at %s is invalid because the value of '%s' is not a list",
+				 file->original, key);
+	for (int i = 0; i < list->n; i++)
+	{
+		PdDoc	   *entry = list->u.items[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (!pd_is(entry, PD_DICT))
+			pj_raise(file, entry,
+					 "The schema file at %s is invalid because a list element for '%s' is not a dictionary",
+					 file->original, key);
+		if (pd_get(entry, "name") == NULL)
+			pj_raise(file, entry,
+					 "The schema file at %s is invalid because a list element for '%s' does not have a name attribute.",
+					 file->original, key);
+		if (strcmp(key, "snapshots") == 0)
+			add_yaml_snapshot(load, file, entry);
+		entry = pj_render_deep(load, file->project, entry, file, is_rendered, key);
+		if (pd_get_text(entry, "name") == NULL)
+			pj_raise(file, pd_get(entry, "name"), "the \"name\" of one of '%s' must be a string", key);
+		load_entry(load, file, key, entry);
+	}
+}
+
+static void
+warn_unknown(PjFile *file)
+{
+	for (int i = 0; i < file->parsed->n; i++)
+	{
+		const char *key = pd_text(file->parsed->u.entries[i].key);
+
+		if (key == NULL || is_one_of(key, sections, lengthof(sections)) ||
+			strcmp(key, "version") == 0 || strcmp(key, "anchors") == 0)
+			continue;
+		pj_warn(file, file->parsed->u.entries[i].value, "unknown key \"%s\" is left out", key);
+	}
+}
+
+static void
+load_properties_file(PjLoad *load, PjFile *file)
+{
+	/* A file's document keeps its lines, so it is parsed, not remembered. */
+	file->parsed = dpipe_yaml_parse(file->path, file->text, file->len);
+	if (pd_is_null(file->parsed))
+		return;
+	if (file->parsed->kind != PD_DICT)
+		pj_raise(file, file->parsed, "is not a mapping of keys to values");
+	warn_unknown(file);
+	for (int i = 0; i < lengthof(sections); i++)
+	{
+		PdDoc	   *list = pd_get(file->parsed, sections[i]);
+
+		if (!pd_is_null(list))
+			load_section(load, file, sections[i], list);
+	}
+	file->parsed = NULL;
+}
+
+void
+pj_load_properties(PjLoad *load)
+{
+	ListCell   *lc;
+
+	load->groups = pd_dict();
+	foreach(lc, load->files)
+	{
+		PjFile	   *file = lfirst(lc);
+
+		if (file->kind == PJ_PROPERTIES)
+			load_properties_file(load, file);
+	}
+	pj_finish_sources(load);
+}

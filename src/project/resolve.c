@@ -1,0 +1,588 @@
+/*
+ * resolve.c
+ *		Names become nodes, and rules between nodes are checked: what is
+ *		referred to exists, is enabled and may be referred to; no two nodes
+ *		make one relation; nothing depends on itself.
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "project/loading.h"
+#include "project/node.h"
+
+/* ---------- looking for a node ---------- */
+
+static bool
+is_kind(const PjNode *node, const char *resource_type)
+{
+	return strcmp(node->resource_type, resource_type) == 0;
+}
+
+static bool
+can_be_referred_to(const PjNode *node)
+{
+	return is_kind(node, "model") || is_kind(node, "seed") || is_kind(node, "snapshot");
+}
+
+static const char *
+version_text(const PdDoc *v)
+{
+	return v->kind == PD_STRING || v->kind == PD_INT ? v->u.text : pd_to_json(v);
+}
+
+/* Without a version the latest is meant. */
+static bool
+has_version(const PjNode *node, const PdDoc *version)
+{
+	if (!pd_truth(version))
+		return node->version == NULL || pd_equal(node->version, node->latest_version);
+	return node->version != NULL &&
+		strcmp(version_text(node->version), version_text(version)) == 0;
+}
+
+typedef bool (*NodeTest) (const PjNode *node, const void *arg);
+
+static PjNode *
+find_in(const PjLoad *load, const char *name, const char *package, NodeTest fits, const void *arg,
+		bool *disabled)
+{
+	ListCell   *lc;
+
+	foreach(lc, (List *) pj_table_get(load->by_name, name))
+	{
+		PjNode	   *node = lfirst(lc);
+
+		if (package != NULL && strcmp(node->project->name, package) != 0)
+			continue;
+		if (!fits(node, arg))
+			continue;
+		if (node->enabled)
+			return node;
+		*disabled = true;
+	}
+	return NULL;
+}
+
+/* In the root project, in that of the node that asks, anywhere. */
+static PjNode *
+search(const PjLoad *load, const char *name, const char *package, const PjProject *from,
+	   NodeTest fits, const void *arg, bool *disabled)
+{
+	PjNode	   *node;
+
+	*disabled = false;
+	if (package != NULL)
+		return find_in(load, name, package, fits, arg, disabled);
+	node = find_in(load, name, load->root->name, fits, arg, disabled);
+	if (node == NULL && !from->is_root)
+		node = find_in(load, name, from->name, fits, arg, disabled);
+	return node != NULL ? node : find_in(load, name, NULL, fits, arg, disabled);
+}
+
+static bool
+fits_ref(const PjNode *node, const void *version)
+{
+	return can_be_referred_to(node) && has_version(node, version);
+}
+
+PjNode *
+pj_find_ref(const PjLoad *load, const char *name, const char *package, const PdDoc *version,
+			const PjProject *from, bool *disabled)
+{
+	return search(load, name, package, from, fits_ref, version, disabled);
+}
+
+static bool
+fits_source(const PjNode *node, const void *source)
+{
+	return is_kind(node, "source") && pd_equals(pd_get(node->more, "source_name"), source);
+}
+
+PjNode *
+pj_find_source(const PjLoad *load, const char *source, const char *table, const PjProject *from,
+			   bool *disabled)
+{
+	return search(load, table, NULL, from, fits_source, source, disabled);
+}
+
+static bool
+fits_kind(const PjNode *node, const void *resource_type)
+{
+	return is_kind(node, resource_type);
+}
+
+/* ---------- references ---------- */
+
+static void
+depend(PjNode *node, PjNode *on)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->depends_on)
+	{
+		if (strcmp(lfirst(lc), on->unique_id) == 0)
+			return;
+	}
+	node->depends_on = lappend(node->depends_on, (void *) on->unique_id);
+}
+
+/* A test of something that is not there is no error: it is left out. */
+static void
+not_found(PjNode *node, const char *kind, const char *name, const char *package,
+		  const PdDoc *version, bool disabled)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%c%s '%s' (%s) depends on a %s named '%s'",
+					 pg_toupper((unsigned char) node->resource_type[0]), node->resource_type + 1,
+					 node->unique_id, node->original_path, kind, name);
+	if (pd_truth(version))
+		appendStringInfo(&buf, " with version '%s'", version_text(version));
+	if (package != NULL)
+		appendStringInfo(&buf, " in package or project '%s'", package);
+	appendStringInfo(&buf, " which %s", disabled ? "is disabled" : "was not found");
+	if (!is_kind(node, "test"))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("%s", buf.data)));
+	node->enabled = false;
+	pd_put(node->config, "enabled", pd_bool(false));
+	if (!disabled)
+		ereport(WARNING, (errmsg("%s", buf.data)));
+}
+
+static bool
+restricts_access(const PjProject *project)
+{
+	return pd_truth(pd_get(project->doc, "restrict-access"));
+}
+
+static void
+check_access(const PjNode *node, const PjNode *target)
+{
+	bool		foreign = node->project != target->project && restricts_access(target->project);
+	bool		private_ref;
+	bool		protected_ref;
+
+	if (!is_kind(target, "model"))
+		return;
+	private_ref = strcmp(target->access, "private") == 0 &&
+		(node->group == NULL || target->group == NULL || strcmp(node->group, target->group) != 0 ||
+		 foreign);
+	protected_ref = strcmp(target->access, "protected") == 0 && foreign;
+	if (!private_ref && !protected_ref)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("Node %s attempted to reference node %s, which is not allowed because the referenced node is %s to the '%s' %s.",
+					node->unique_id, target->unique_id, target->access,
+					private_ref ? (target->group ? target->group : "") : target->project->name,
+					private_ref ? "group" : "package")));
+}
+
+static void
+resolve_refs(PjLoad *load, PjNode *node)
+{
+	for (int i = 0; i < node->refs->n; i++)
+	{
+		PdDoc	   *ref = node->refs->u.items[i];
+		const char *name = pd_get_text(ref, "name");
+		const char *package = pd_get_text(ref, "package");
+		PdDoc	   *version = pd_get(ref, "version");
+		bool		disabled;
+		PjNode	   *target = pj_find_ref(load, name, package, version, node->project, &disabled);
+
+		if (target == NULL)
+		{
+			not_found(node, "node", name, package, version, disabled);
+			continue;
+		}
+		check_access(node, target);
+		depend(node, target);
+	}
+}
+
+static void
+resolve_sources(PjLoad *load, PjNode *node)
+{
+	for (int i = 0; i < node->sources->n; i++)
+	{
+		PdDoc	   *pair = node->sources->u.items[i];
+		const char *source = pd_text(pair->u.items[0]);
+		const char *table = pd_text(pair->u.items[1]);
+		bool		disabled;
+		PjNode	   *target = pj_find_source(load, source, table, node->project, &disabled);
+
+		if (target == NULL)
+			not_found(node, "source", psprintf("%s.%s", source, table), NULL, NULL, disabled);
+		else
+			depend(node, target);
+	}
+}
+
+static PjNode *
+find_metric(PjLoad *load, PjNode *node, const char *name, const char *package)
+{
+	bool		disabled;
+	PjNode	   *target = search(load, name, package, node->project, fits_kind, "metric",
+								&disabled);
+
+	if (target == NULL)
+		not_found(node, "metric", name, package, NULL, disabled);
+	return target;
+}
+
+static void
+resolve_metrics(PjLoad *load, PjNode *node)
+{
+	for (int i = 0; i < node->metrics->n; i++)
+	{
+		PdDoc	   *names = node->metrics->u.items[i];
+		PjNode	   *target;
+
+		if (names->n < 1 || pd_text(names->u.items[names->n - 1]) == NULL)
+			continue;
+		target = find_metric(load, node, pd_text(names->u.items[names->n - 1]),
+							 names->n > 1 ? pd_text(names->u.items[0]) : NULL);
+		if (target != NULL)
+			depend(node, target);
+	}
+}
+
+/* ---------- metrics ---------- */
+
+static const char *
+name_in(const PdDoc *value)
+{
+	return pd_text(value) != NULL ? pd_text(value) : pd_get_text(value, "name");
+}
+
+static void
+depend_on_measure(PjLoad *load, PjNode *metric, const char *measure)
+{
+	ListCell   *lc;
+
+	foreach(lc, load->nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+		PdDoc	   *measures = is_kind(node, "semantic_model") ? pd_get(node->more, "measures") : NULL;
+
+		for (int i = 0; pd_is(measures, PD_LIST) && i < measures->n; i++)
+			if (node->enabled && pd_equals(pd_get(measures->u.items[i], "name"), measure))
+			{
+				depend(metric, node);
+				return;
+			}
+	}
+	pj_raise(metric->file, NULL,
+			 "A semantic model having a measure `%s` does not exist but was referenced by metric `%s`.",
+			 measure, metric->name);
+}
+
+static void
+depend_on_measure_of(PjLoad *load, PjNode *metric, const PdDoc *params, const char *key)
+{
+	const char *measure = name_in(pd_get(params, key));
+
+	if (measure != NULL)
+		depend_on_measure(load, metric, measure);
+}
+
+static void
+depend_on_metric_of(PjLoad *load, PjNode *metric, const PdDoc *value)
+{
+	const char *name = name_in(value);
+	PjNode	   *target = name != NULL ? find_metric(load, metric, name, NULL) : NULL;
+
+	if (target != NULL)
+		depend(metric, target);
+}
+
+static void
+resolve_metric(PjLoad *load, PjNode *metric)
+{
+	PdDoc	   *params = pd_get(metric->more, "type_params");
+	PdDoc	   *conversion = pd_get(params, "conversion_type_params");
+	PdDoc	   *inputs = pd_get(params, "metrics");
+
+	depend_on_measure_of(load, metric, params, "measure");
+	depend_on_measure_of(load, metric, conversion, "base_measure");
+	depend_on_measure_of(load, metric, conversion, "conversion_measure");
+	depend_on_metric_of(load, metric, pd_get(params, "numerator"));
+	depend_on_metric_of(load, metric, pd_get(params, "denominator"));
+	for (int i = 0; pd_is(inputs, PD_LIST) && i < inputs->n; i++)
+		depend_on_metric_of(load, metric, inputs->u.items[i]);
+}
+
+/* ---------- unit tests ---------- */
+
+static bool
+version_listed(const PdDoc *list, const PjNode *model)
+{
+	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+		if (model->version != NULL &&
+			strcmp(version_text(list->u.items[i]), version_text(model->version)) == 0)
+			return true;
+	return false;
+}
+
+static PjNode *
+copy_for_version(PjLoad *load, const PjNode *test, const PjNode *model)
+{
+	PjNode	   *copy = palloc(sizeof(PjNode));
+	const char *v = version_text(model->version);
+
+	*copy = *test;
+	copy->unique_id = psprintf("%s_v%s", test->unique_id, v);
+	copy->version = model->version;
+	copy->fqn = pd_copy_top(test->fqn);
+	copy->depends_on = NIL;
+	copy->more = pd_copy_top(test->more);
+	pd_put(copy->more, "version", model->version);
+	return copy;
+}
+
+/* A unit test of a model with versions is one for each that it is for. */
+static void
+resolve_unit_test(PjLoad *load, PjNode *test)
+{
+	const char *name = pd_get_text(test->more, "model");
+	PdDoc	   *versions = pd_get(test->more, "versions");
+	List	   *models = list_copy(pj_table_get(load->by_name, name));
+	int			found = 0;
+	ListCell   *lc;
+
+	foreach(lc, models)
+	{
+		PjNode	   *model = lfirst(lc);
+		PjNode	   *own = test;
+
+		if (!is_kind(model, "model") || model->project != test->project)
+			continue;
+		if (pd_get(versions, "include") && !version_listed(pd_get(versions, "include"), model))
+			continue;
+		if (pd_get(versions, "exclude") && version_listed(pd_get(versions, "exclude"), model))
+			continue;
+		found++;
+		if (model->version != NULL)
+		{
+			own = copy_for_version(load, test, model);
+			load->nodes = lappend(load->nodes, own);
+			test->enabled = false;
+			test->unique_id = NULL;
+		}
+		own->enabled &= model->enabled;
+		own->schema = model->schema;
+		own->group = model->group;
+		depend(own, model);
+	}
+	if (found == 0)
+		pj_raise(test->file, NULL,
+				 "Unable to find model '%s.%s' for unit test '%s' in %s", test->project->name, name,
+				 test->name, test->original_path);
+}
+
+/* ---------- rules ---------- */
+
+static void
+index_nodes(PjLoad *load)
+{
+	ListCell   *lc;
+
+	load->by_id = pj_table("dpipe nodes");
+	foreach(lc, load->nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+		PjNode	   *other;
+
+		if (!node->enabled || node->unique_id == NULL)
+			continue;
+		other = pj_table_get(load->by_id, node->unique_id);
+		if (other != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("dbt found two %ss with the name \"%s\".", node->resource_type,
+							node->name),
+					 errdetail("They are in %s and %s.", other->file->path, node->file->path),
+					 errhint("Change the name of one of them, or disable it.")));
+		pj_table_put(load->by_id, node->unique_id, node);
+	}
+}
+
+static void
+check_relations(PjLoad *load)
+{
+	HTAB	   *by_relation = pj_table("dpipe relations");
+	ListCell   *lc;
+
+	foreach(lc, load->nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+		char	   *relation;
+		PjNode	   *other;
+
+		if (!node->enabled || is_kind(node, "source"))
+			continue;
+		relation = pj_relation_text(node);
+		if (relation == NULL)
+			continue;
+		other = pj_table_get(by_relation, relation);
+		if (other != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("dbt found two resources with the database representation \"%s\".",
+							relation),
+					 errdetail("They are %s (%s) and %s (%s).", other->unique_id,
+							   other->original_path, node->unique_id, node->original_path),
+					 errhint("Give one of them another schema or alias.")));
+		pj_table_put(by_relation, relation, node);
+	}
+}
+
+static void
+check_groups(PjLoad *load)
+{
+	ListCell   *lc;
+
+	foreach(lc, load->nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+		bool		known = node->group == NULL;
+
+		for (int i = 0; !known && i < load->groups->n; i++)
+			known = pd_equals(pd_get(load->groups->u.entries[i].value, "name"), node->group);
+		if (!known && node->enabled)
+			pj_raise(node->file, NULL, "Invalid group '%s' of %s", node->group, node->unique_id);
+	}
+}
+
+/* Both a text and columns; an ephemeral model cannot be public. */
+static void
+check_node(const PjNode *node)
+{
+	const char *materialized = pd_get_text(node->config, "materialized");
+
+	if (is_kind(node, "model") && strcmp(node->access, "public") == 0 && materialized != NULL &&
+		strcmp(materialized, "ephemeral") == 0)
+		pj_raise(node->file, NULL,
+				 "Node %s with 'ephemeral' materialization has an invalid value (public) for the access field",
+				 node->unique_id);
+	if (is_kind(node, "snapshot") &&
+		(!pd_truth(pd_get(node->config, "strategy")) ||
+		 !pd_truth(pd_get(node->config, "unique_key"))))
+		pj_raise(node->file, NULL,
+				 "Snapshots must be configured with a 'strategy' and 'unique_key': %s",
+				 node->unique_id);
+}
+
+/* ---------- cycles ---------- */
+
+static void
+walk(PjLoad *load, PjNode *node, HTAB *state, List *path)
+{
+	void	   *mark = pj_table_get(state, node->unique_id);
+	ListCell   *lc;
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (mark == node)
+		return;
+	if (mark != NULL)
+	{
+		StringInfoData buf;
+		bool		inside = false;
+
+		initStringInfo(&buf);
+		foreach(lc, path)
+		{
+			inside |= lfirst(lc) == node;
+			if (inside)
+				appendStringInfo(&buf, "%s --> ", ((PjNode *) lfirst(lc))->unique_id);
+		}
+		ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION),
+						errmsg("Found a cycle: %s%s", buf.data, node->unique_id)));
+	}
+	pj_table_put(state, node->unique_id, state);
+	path = lappend(path, node);
+	foreach(lc, node->depends_on)
+	{
+		PjNode	   *parent = pj_table_get(load->by_id, lfirst(lc));
+
+		if (parent != NULL)
+			walk(load, parent, state, path);
+	}
+	path = list_delete_last(path);
+	pj_table_put(state, node->unique_id, node);
+}
+
+static void
+check_cycles(PjLoad *load)
+{
+	HTAB	   *state = pj_table("dpipe walk");
+	ListCell   *lc;
+
+	foreach(lc, load->nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+
+		if (node->enabled && node->unique_id != NULL)
+			walk(load, node, state, NIL);
+	}
+}
+
+/* ---------- descriptions ---------- */
+
+static void
+render_descriptions(PjLoad *load, PjNode *node)
+{
+	if (node->description != NULL)
+		node->description = pj_render_description(load, node->project, node->description,
+												  node->file);
+	for (int i = 0; node->columns != NULL && i < node->columns->n; i++)
+	{
+		PdDoc	   *column = node->columns->u.entries[i].value;
+		const char *description = pd_get_text(column, "description");
+
+		if (description != NULL && strchr(description, '{') != NULL)
+			pd_put(column, "description",
+				   pd_string(pj_render_description(load, node->project, description, node->file)));
+	}
+	if (is_kind(node, "source") && pd_get_text(node->more, "source_description") != NULL)
+		pd_put(node->more, "source_description",
+			   pd_string(pj_render_description(load, node->project,
+											   pd_get_text(node->more, "source_description"),
+											   node->file)));
+}
+
+/* ---------- the door ---------- */
+
+void
+pj_resolve(PjLoad *load)
+{
+	List	   *nodes = list_copy(load->nodes);
+	ListCell   *lc;
+
+	foreach(lc, nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!node->enabled)
+			continue;
+		check_node(node);
+		pj_parse_hooks(load, node);
+		resolve_refs(load, node);
+		resolve_sources(load, node);
+		resolve_metrics(load, node);
+		if (is_kind(node, "metric"))
+			resolve_metric(load, node);
+		else if (is_kind(node, "unit_test"))
+			resolve_unit_test(load, node);
+		render_descriptions(load, node);
+	}
+	index_nodes(load);
+	check_groups(load);
+	check_relations(load);
+	check_cycles(load);
+}

@@ -1,0 +1,770 @@
+/*
+ * scope.c
+ *		What a template of a project sees: macros first, which may replace
+ *		anything, then the node, then dbt's functions.
+ *
+ * Everything is made when it is asked for. All macros of a rendering share
+ * its names, so a package's macro finds what the node's project overrides.
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "project/node.h"
+#include "project/project.h"
+#include "project/relation.h"
+#include "project/scope.h"
+
+/* ---------- documents and values ---------- */
+
+JinjaValue *
+pj_doc_value(JinjaEnv *env, const PdDoc *doc)
+{
+	JinjaValue *v;
+
+	check_stack_depth();
+	if (doc == NULL)
+		return jinja_none(env);
+	switch (doc->kind)
+	{
+		case PD_NULL:
+			return jinja_none(env);
+		case PD_BOOL:
+			return jinja_bool(env, doc->u.boolean);
+		case PD_INT:
+			return jinja_from_json(env, doc->u.text, doc->n);
+		case PD_FLOAT:
+			return jinja_float(env, doc->u.real);
+		case PD_STRING:
+			return jinja_string_len(env, doc->u.text, doc->n);
+		case PD_LIST:
+			v = jinja_list(env);
+			for (int i = 0; i < doc->n; i++)
+				jinja_list_append(env, v, pj_doc_value(env, doc->u.items[i]));
+			return v;
+		case PD_DICT:
+			v = jinja_dict(env);
+			for (int i = 0; i < doc->n; i++)
+				jinja_dict_set_value(env, v, pj_doc_value(env, doc->u.entries[i].key),
+									 pj_doc_value(env, doc->u.entries[i].value));
+			return v;
+	}
+	return NULL;
+}
+
+static PdDoc *
+sequence_doc(JinjaEnv *env, JinjaValue *value)
+{
+	JinjaValue *items = jinja_to_list(env, value);
+	PdDoc	   *list = pd_list();
+
+	for (int i = 0; i < jinja_length(items); i++)
+		pd_append(list, pj_value_doc(env, jinja_list_get(items, i)));
+	return list;
+}
+
+static PdDoc *
+dict_doc(JinjaEnv *env, JinjaValue *value)
+{
+	PdDoc	   *dict = pd_dict();
+
+	for (int i = 0; i < jinja_length(value); i++)
+	{
+		JinjaValue *key;
+		JinjaValue *item;
+
+		jinja_dict_entry(value, i, &key, &item);
+		(void) pd_put_key(dict, pj_value_doc(env, key), pj_value_doc(env, item));
+	}
+	return dict;
+}
+
+PdDoc *
+pj_value_doc(JinjaEnv *env, JinjaValue *value)
+{
+	check_stack_depth();
+	switch (jinja_kind(value))
+	{
+		case JINJA_UNDEFINED:
+		case JINJA_NONE:
+			return pd_null();
+		case JINJA_BOOL:
+			return pd_bool(jinja_truth(env, value));
+		case JINJA_INT:
+			return pd_int_text(pstrdup(jinja_to_cstring(env, value)));
+		case JINJA_FLOAT:
+			return pd_float(jinja_to_float(env, value));
+		case JINJA_LIST:
+		case JINJA_TUPLE:
+		case JINJA_SET:
+		case JINJA_RANGE:
+		case JINJA_VIEW:
+		case JINJA_ITERATOR:
+			return sequence_doc(env, value);
+		case JINJA_DICT:
+			return dict_doc(env, value);
+		default:
+			return pd_string(jinja_to_cstring(env, value));
+	}
+}
+
+/* ---------- ref, source ---------- */
+
+static bool
+is_plain(const PjNode *node, const char *part)
+{
+	return !pj_is_quoted(node, part);
+}
+
+JinjaValue *
+pj_node_relation(PjScope *scope, const PjNode *node)
+{
+	DpipeRelation rel = {
+		.schema = node->schema != NULL ? node->schema : "",
+		.name = node->alias,
+		.with_database = node->database != NULL,
+		.with_schema = node->schema != NULL,
+		.with_name = true,
+		.plain_database = is_plain(node, "database"),
+		.plain_schema = is_plain(node, "schema"),
+		.plain_name = is_plain(node, "identifier"),
+		.database = node->database,
+	};
+
+	if (pd_equals(pd_get(node->config, "materialized"), "ephemeral") &&
+		strcmp(node->resource_type, "model") == 0)
+		rel.text = psprintf("__dbt__cte__%s", node->name);
+	return dpipe_relation_new(scope->env, &rel);
+}
+
+static JinjaValue *
+own_relation(PjScope *scope)
+{
+	return pj_node_relation(scope, scope->node);
+}
+
+/* What is noted of a node outlives the rendering. */
+static void
+note(PjScope *scope, PdDoc *list, PdDoc *value)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
+
+	pd_append(list, value);
+	MemoryContextSwitchTo(old);
+}
+
+static const char *
+string_arg(JinjaEnv *env, const JinjaArgs *args, int i, const char *what)
+{
+	if (jinja_kind(args->args[i]) != JINJA_STRING)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "%s must be a string, got %s", what,
+					jinja_type_name(args->args[i]));
+	return jinja_to_cstring(env, args->args[i]);
+}
+
+static PdDoc *
+ref_args(JinjaEnv *env, PjScope *scope, const JinjaArgs *args)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
+	PdDoc	   *ref = pd_dict();
+	JinjaValue *version = jinja_arg(args, -1, "version");
+
+	if (version == NULL || !jinja_truth(env, version))
+		version = jinja_arg(args, -1, "v");
+	if (args->nargs < 1 || args->nargs > 2)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"ref() takes at most two positional arguments (%d given)", args->nargs);
+	pd_put(ref, "name",
+		   pd_string(string_arg(env, args, args->nargs - 1, "The name argument to ref()")));
+	pd_put(ref, "package", args->nargs == 2
+		   ? pd_string(string_arg(env, args, 0, "The package argument to ref()")) : pd_null());
+	pd_put(ref, "version", version != NULL ? pj_value_doc(env, version) : pd_null());
+	MemoryContextSwitchTo(old);
+	return ref;
+}
+
+static JinjaValue *
+fn_ref(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	PdDoc	   *ref = ref_args(env, scope, args);
+
+	if (scope->node == NULL)
+		return jinja_none(env);
+	if (scope->execute)
+		return pj_runtime_ref(scope, ref);
+	note(scope, scope->node->refs, ref);
+	return own_relation(scope);
+}
+
+static JinjaValue *
+fn_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	MemoryContext old;
+	PdDoc	   *pair;
+
+	if (args->nargs != 2)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"source() takes exactly two arguments (%d given)", args->nargs);
+	old = MemoryContextSwitchTo(scope->load->cxt);
+	pair = pd_list();
+	pd_append(pair, pd_string(string_arg(env, args, 0, "The source name (first) argument to source()")));
+	pd_append(pair, pd_string(string_arg(env, args, 1, "The table name (second) argument to source()")));
+	MemoryContextSwitchTo(old);
+	if (scope->node == NULL)
+		return jinja_none(env);
+	if (scope->execute)
+		return pj_runtime_source(scope, pair);
+	note(scope, scope->node->sources, pair);
+	return own_relation(scope);
+}
+
+static JinjaValue *
+fn_metric(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	PdDoc	   *list = sequence_doc(env, jinja_tuple(env, args->nargs, args->args));
+
+	if (scope->node != NULL && !scope->execute)
+		note(scope, scope->node->metrics, pd_copy(list));
+	return jinja_none(env);
+}
+
+/* ---------- config ---------- */
+
+static JinjaValue *
+config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+{
+	PjScope    *scope = object;
+	MemoryContext old;
+	PdDoc	   *call;
+
+	if (scope->execute || scope->node == NULL)
+		return jinja_string(env, "");
+	if (!((args->nargs == 1 && args->nkwargs == 0) || (args->nargs == 0 && args->nkwargs > 0)) ||
+		(args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT))
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "Invalid inline model config");
+	old = MemoryContextSwitchTo(scope->load->cxt);
+	if (args->nargs == 1)
+		call = pj_value_doc(env, args->args[0]);
+	else
+	{
+		call = pd_dict();
+		for (int i = 0; i < args->nkwargs; i++)
+			pd_put(call, args->kwnames[i], pj_value_doc(env, args->kwvalues[i]));
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		const char *key = i == 0 ? "pre_hook" : "post_hook";
+		PdDoc	   *value = pd_remove(call, key);
+
+		if (value != NULL)
+			pd_put(call, i == 0 ? "pre-hook" : "post-hook", value);
+	}
+	pj_merge_calls(scope->node->call_config, call);
+	MemoryContextSwitchTo(old);
+	return jinja_string(env, "");
+}
+
+static PdDoc *
+config_lookup(PjScope *scope, const char *key)
+{
+	PdDoc	   *config = scope->execute && scope->node != NULL ? scope->node->config : NULL;
+	PdDoc	   *value = pd_get(config, key);
+
+	if (value == NULL && strcmp(key, "pre_hook") == 0)
+		value = pd_get(config, "pre-hook");
+	if (value == NULL && strcmp(key, "post_hook") == 0)
+		value = pd_get(config, "post-hook");
+	return value;
+}
+
+static JinjaValue *
+config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	JinjaValue *name = jinja_arg(args, 0, "name");
+	JinjaValue *deflt = jinja_arg(args, 1, "default");
+	PdDoc	   *value;
+
+	if (!scope->execute)
+		return jinja_string(env, "");
+	if (name == NULL)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "config.get() takes a name");
+	value = config_lookup(scope, jinja_to_cstring(env, name));
+	if (value != NULL)
+		return pj_doc_value(env, value);
+	return deflt != NULL ? deflt : jinja_none(env);
+}
+
+static JinjaValue *
+config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	JinjaValue *name = jinja_arg(args, 0, "name");
+	PdDoc	   *value;
+
+	if (!scope->execute)
+		return jinja_string(env, "");
+	value = name != NULL ? config_lookup(scope, jinja_to_cstring(env, name)) : NULL;
+	if (value == NULL)
+		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
+					"Model '%s' does not define a required config parameter '%s'.",
+					scope->node != NULL ? scope->node->unique_id : "",
+					name != NULL ? jinja_to_cstring(env, name) : "");
+	return pj_doc_value(env, value);
+}
+
+static JinjaValue *
+config_set(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *name = jinja_arg(args, 0, "name");
+	JinjaValue *value = jinja_arg(args, 1, "value");
+	const char *key;
+	JinjaArgs	call = {0};
+
+	if (name == NULL || value == NULL)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "config.set() takes a name and a value");
+	key = jinja_to_cstring(env, name);
+	call.nkwargs = 1;
+	call.kwnames = &key;
+	call.kwvalues = &value;
+	return config_call(env, arg, &call);
+}
+
+static JinjaValue *
+config_persist(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_bool(env, false);
+}
+
+static JinjaValue *
+config_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	PjScope    *scope = object;
+	PdDoc	   *value;
+
+	if (strcmp(name, "get") == 0 || strcmp(name, "meta_get") == 0)
+		return jinja_function(env, "get", config_get, object);
+	if (strcmp(name, "require") == 0 || strcmp(name, "meta_require") == 0)
+		return jinja_function(env, "require", config_require, object);
+	if (strcmp(name, "set") == 0)
+		return jinja_function(env, "set", config_set, object);
+	if (strcmp(name, "persist_relation_docs") == 0 || strcmp(name, "persist_column_docs") == 0)
+		return jinja_function(env, name, config_persist, object);
+	value = config_lookup(scope, name);
+	return value != NULL ? pj_doc_value(env, value) : NULL;
+}
+
+static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, config_call};
+
+/* ---------- var ---------- */
+
+static PdDoc *
+var_of(const PjProject *project, const char *package, const char *name)
+{
+	PdDoc	   *value = pd_get(pd_get(project->vars, package), name);
+
+	return value != NULL ? value : pd_get(project->vars, name);
+}
+
+/* Given with the load, then the root project's, then the package's own. */
+static PdDoc *
+find_var(const PjScope *scope, const char *name)
+{
+	const PjLoad *load = scope->load;
+	const PjProject *project = scope->node != NULL ? scope->node->project : scope->project;
+	PdDoc	   *value = pd_get(load->vars, name);
+
+	if (value == NULL && project != NULL && load->root != NULL)
+		value = var_of(load->root, project->name, name);
+	if (value == NULL && project != NULL && !project->is_root)
+		value = var_of(project, project->name, name);
+	return value;
+}
+
+static JinjaValue *
+var_value(PjScope *scope, PdDoc *value)
+{
+	if (value->kind == PD_STRING && strchr(value->u.text, '{') != NULL)
+	{
+		JinjaTemplate *tmpl = jinja_parse(jinja_env_context(scope->env), "var", value->u.text,
+										  value->n);
+
+		return jinja_string(scope->env, jinja_render_in(scope->env, scope->context, tmpl));
+	}
+	return pj_doc_value(scope->env, value);
+}
+
+static JinjaValue *
+var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+{
+	PjScope    *scope = object;
+	JinjaValue *name = jinja_arg(args, 0, "var_name");
+	JinjaValue *deflt = jinja_arg(args, 1, "default");
+	PdDoc	   *value;
+
+	if (name == NULL)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "var() takes a name");
+	value = find_var(scope, jinja_to_cstring(env, name));
+	if (value != NULL)
+		return var_value(scope, value);
+	if (deflt != NULL)
+		return deflt;
+	if (scope->node != NULL && !scope->execute)
+		return jinja_none(env);
+	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
+				"Required var '%s' not found in config:\nVars supplied to %s = %s",
+				jinja_to_cstring(env, name), scope->node != NULL ? scope->node->name : "<Configuration>",
+				pd_to_json(scope->load->vars));
+}
+
+static JinjaValue *
+var_has_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *name = jinja_arg(args, 0, "var_name");
+
+	return jinja_bool(env, name != NULL && find_var(arg, jinja_to_cstring(env, name)) != NULL);
+}
+
+static JinjaValue *
+var_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	return strcmp(name, "has_var") == 0 ? jinja_function(env, "has_var", var_has_var, object)
+		: NULL;
+}
+
+static const JinjaObjectOps var_ops = {"var", var_attribute, NULL, var_call};
+
+/* ---------- macros ---------- */
+
+JinjaValue *
+pj_macro_value(PjScope *scope, PjMacro *macro)
+{
+	PjNode	   *node = scope->node;
+
+	if (node != NULL && !list_member_ptr(node->macros, (void *) macro->unique_id))
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
+
+		node->macros = lappend(node->macros, (void *) macro->unique_id);
+		MemoryContextSwitchTo(old);
+	}
+	return jinja_macro(scope->env, scope->context, macro->file->tmpl, macro->index);
+}
+
+/* A package as a namespace of its macros. */
+typedef struct Package
+{
+	PjScope    *scope;
+	const char *name;
+} Package;
+
+static JinjaValue *
+package_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	Package    *package = object;
+	PjMacro    *macro = pj_find_macro(package->scope->load, package->name, name);
+
+	return macro != NULL ? pj_macro_value(package->scope, macro) : NULL;
+}
+
+static const JinjaObjectOps package_ops = {"package", package_attribute};
+
+static JinjaValue *
+package_value(PjScope *scope, const char *name)
+{
+	Package    *package = MemoryContextAlloc(jinja_env_context(scope->env), sizeof(Package));
+
+	package->scope = scope;
+	package->name = name;
+	return jinja_object(scope->env, &package_ops, package);
+}
+
+static JinjaValue *
+find_package(PjScope *scope, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, scope->load->projects)
+	{
+		PjProject  *project = lfirst(lc);
+
+		if (strcmp(project->name, name) == 0)
+			return package_value(scope, project->name);
+	}
+	return NULL;
+}
+
+/* ---------- adapter ---------- */
+
+/* Where a dispatch looks: what dbt_project.yml says, else the usual. */
+static List *
+search_order(PjScope *scope, const char *namespace)
+{
+	PdDoc	   *dispatch = pd_get(scope->load->root->doc, "dispatch");
+	List	   *order = NIL;
+
+	for (int i = 0; pd_is(dispatch, PD_LIST) && i < dispatch->n; i++)
+	{
+		PdDoc	   *entry = dispatch->u.items[i];
+		PdDoc	   *names = pd_get(entry, "search_order");
+
+		if (!pd_equals(pd_get(entry, "macro_namespace"), namespace) || !pd_is(names, PD_LIST))
+			continue;
+		for (int j = 0; j < names->n; j++)
+			if (pd_text(names->u.items[j]) != NULL)
+				order = lappend(order, (void *) pd_text(names->u.items[j]));
+		return order;
+	}
+	if (strcmp(namespace, "dbt") != 0)
+		order = lappend(order, (void *) scope->load->root->name);
+	return lappend(order, (void *) namespace);
+}
+
+static PjMacro *
+dispatch_in(PjScope *scope, const char *package, const char *name, StringInfo tried)
+{
+	static const char *const prefixes[] = {"postgres", "default"};
+
+	for (int i = 0; i < lengthof(prefixes); i++)
+	{
+		const char *full = psprintf("%s__%s", prefixes[i], name);
+		PjMacro    *macro = package != NULL
+			? pj_find_macro(scope->load, package, full)
+			: pj_resolve_macro(scope->load, scope->project, full);
+
+		if (macro != NULL)
+			return macro;
+		appendStringInfo(tried, "%s'%s%s%s'", tried->len > 0 ? ", " : "", package ? package : "",
+						 package ? "." : "", full);
+	}
+	return NULL;
+}
+
+static JinjaValue *
+adapter_dispatch(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	JinjaValue *name_arg = jinja_arg(args, 0, "macro_name");
+	JinjaValue *namespace_arg = jinja_arg(args, 1, "macro_namespace");
+	const char *name;
+	const char *namespace = NULL;
+	StringInfoData tried;
+	PjMacro    *macro = NULL;
+	ListCell   *lc;
+
+	if (name_arg == NULL)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "adapter.dispatch() takes a macro's name");
+	name = jinja_to_cstring(env, name_arg);
+	if (namespace_arg != NULL && jinja_kind(namespace_arg) == JINJA_STRING)
+		namespace = jinja_to_cstring(env, namespace_arg);
+	initStringInfo(&tried);
+	if (namespace == NULL)
+		macro = dispatch_in(scope, NULL, name, &tried);
+	else
+		foreach(lc, search_order(scope, namespace))
+		{
+			macro = dispatch_in(scope, lfirst(lc), name, &tried);
+			if (macro != NULL)
+				break;
+		}
+	if (macro != NULL)
+		return pj_macro_value(scope, macro);
+	jinja_raise(env, ERRCODE_UNDEFINED_FUNCTION,
+				"In dispatch: No macro named '%s' found within namespace: '%s'\n    Searched for: %s",
+				name, namespace != NULL ? namespace : "None", tried.data);
+}
+
+static JinjaValue *
+adapter_type(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_string(env, "postgres");
+}
+
+static JinjaValue *
+adapter_quote(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *v = jinja_arg(args, 0, "identifier");
+
+	return jinja_string(env, psprintf("\"%s\"", v != NULL ? jinja_to_cstring(env, v) : ""));
+}
+
+/* While a project is loaded the database is not asked. */
+static JinjaValue *
+adapter_list(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_list(env);
+}
+
+static JinjaValue *
+adapter_none(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_none(env);
+}
+
+static JinjaValue *
+adapter_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	if (strcmp(name, "dispatch") == 0)
+		return jinja_function(env, name, adapter_dispatch, object);
+	if (strcmp(name, "type") == 0)
+		return jinja_function(env, name, adapter_type, object);
+	if (strcmp(name, "quote") == 0)
+		return jinja_function(env, name, adapter_quote, object);
+	if (strncmp(name, "get_columns", 11) == 0 || strncmp(name, "list_", 5) == 0 ||
+		strcmp(name, "get_missing_columns") == 0)
+		return jinja_function(env, name, adapter_list, object);
+	return jinja_function(env, "adapter", adapter_none, object);
+}
+
+static const JinjaObjectOps adapter_ops = {"adapter", adapter_attribute};
+
+/* ---------- names ---------- */
+
+static JinjaValue *
+fn_empty(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_string(env, "");
+}
+
+static JinjaValue *
+fn_false(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_bool(env, false);
+}
+
+/* A test's relation: only the rows that its config "where" names. */
+static JinjaValue *
+fn_where_subquery(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	JinjaValue *relation = jinja_arg(args, 0, "relation");
+	PdDoc	   *where = config_lookup(scope, "where");
+
+	if (relation == NULL)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "get_where_subquery() takes a relation");
+	if (!pd_truth(where))
+		return relation;
+	return jinja_string(env, psprintf("(select * from %s where %s) dbt_subquery",
+									  jinja_to_cstring(env, relation), pd_text(where)));
+}
+
+static JinjaValue *
+context_item(JinjaEnv *env, void *object, JinjaValue *index)
+{
+	PjScope    *scope = object;
+
+	return jinja_context_get(env, scope->context, jinja_to_cstring(env, index));
+}
+
+static JinjaValue *
+context_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	PjScope    *scope = object;
+
+	return jinja_context_get(env, scope->context, name);
+}
+
+static const JinjaObjectOps context_ops = {"dict", context_attribute, NULL, NULL, context_item};
+
+static JinjaValue *
+builtins(PjScope *scope)
+{
+	JinjaEnv   *env = scope->env;
+	JinjaValue *dict = jinja_dict(env);
+
+	jinja_dict_set(env, dict, "ref", jinja_function(env, "ref", fn_ref, scope));
+	jinja_dict_set(env, dict, "source", jinja_function(env, "source", fn_source, scope));
+	jinja_dict_set(env, dict, "config", jinja_object(env, &config_ops, scope));
+	return dict;
+}
+
+/* What only templates of a node have. */
+static JinjaValue *
+node_name(PjScope *scope, const char *name)
+{
+	JinjaEnv   *env = scope->env;
+	static const struct
+	{
+		const char *name;
+		JinjaFunction fn;
+	}			functions[] = {
+		{"ref", fn_ref},
+		{"source", fn_source},
+		{"metric", fn_metric},
+		{"is_incremental", fn_false},
+		{"should_full_refresh", fn_false},
+		{"statement", fn_empty},
+		{"run_query", adapter_none},
+		{"load_result", adapter_none},
+		{"get_where_subquery", fn_where_subquery},
+	};
+
+	for (int i = 0; i < lengthof(functions); i++)
+		if (strcmp(name, functions[i].name) == 0)
+			return jinja_function(env, functions[i].name, functions[i].fn, scope);
+	if (strcmp(name, "config") == 0)
+		return jinja_object(env, &config_ops, scope);
+	if (strcmp(name, "this") == 0 && scope->node != NULL)
+		return own_relation(scope);
+	if (strcmp(name, "model") == 0 && scope->node != NULL)
+		return pj_doc_value(env, pj_node_doc(scope->node));
+	if (strcmp(name, "schema") == 0 && scope->node != NULL)
+		return jinja_string(env, scope->node->schema ? scope->node->schema : "");
+	if (strcmp(name, "database") == 0)
+		return pj_doc_value(env, pd_get(scope->load->target, "database"));
+	if (strcmp(name, "execute") == 0)
+		return jinja_bool(env, scope->execute);
+	if (strcmp(name, "adapter") == 0)
+		return jinja_object(env, &adapter_ops, scope);
+	if (strcmp(name, "graph") == 0)
+		return jinja_dict(env);
+	if (strcmp(name, "builtins") == 0)
+		return builtins(scope);
+	if (strcmp(name, "context") == 0)
+		return jinja_object(env, &context_ops, scope);
+	return NULL;
+}
+
+static JinjaValue *
+lookup(JinjaEnv *env, void *arg, const char *name)
+{
+	PjScope    *scope = arg;
+	JinjaValue *value = NULL;
+	PjMacro    *macro;
+
+	if (!scope->yaml)
+	{
+		macro = pj_resolve_macro(scope->load, scope->project, name);
+		if (macro != NULL)
+			return pj_macro_value(scope, macro);
+		value = find_package(scope, name);
+		if (value == NULL)
+			value = node_name(scope, name);
+	}
+	if (value == NULL && strcmp(name, "var") == 0)
+		value = jinja_object(env, &var_ops, scope);
+	if (value == NULL && !scope->yaml)
+		value = pj_naming_function(scope, name);
+	return value != NULL ? value : pj_function(scope, name);
+}
+
+void
+pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node)
+{
+	memset(scope, 0, sizeof(*scope));
+	scope->load = load;
+	scope->project = project;
+	scope->node = node;
+	scope->env = jinja_env_create(CurrentMemoryContext);
+	scope->context = jinja_context_create(scope->env, NULL, lookup, scope);
+}
+
+void
+pj_scope_close(PjScope *scope)
+{
+	jinja_env_destroy(scope->env);
+}

@@ -1,0 +1,46 @@
+/*
+ * scope.h
+ *		One rendering of a template of a project, and what it may see.
+ *
+ *		scope.c			names: macros, the node, dbt's functions
+ *		functions.c		functions that know nothing of nodes
+ *		naming.c		generate_schema_name and its kin
+ *		runtime.c		ref() and source() when nodes are compiled
+ */
+#ifndef DPIPE_PROJECT_SCOPE_H
+#define DPIPE_PROJECT_SCOPE_H
+
+#include "project/loading.h"
+
+typedef struct PjScope
+{
+	PjLoad	   *load;
+	const PjProject *project;	/* whose macros come first */
+	PjNode	   *node;			/* NULL: a YAML value or a name */
+	JinjaEnv   *env;
+	JinjaContext *context;
+	bool		execute;
+	bool		yaml;			/* a value of a YAML file: no macros, no node */
+	PdDoc	   *doc;			/* of the node, made when asked for */
+} PjScope;
+
+extern void pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node);
+extern void pj_scope_close(PjScope *scope);
+
+/* The value of a name of functions.c, or NULL. */
+extern JinjaValue *pj_function(PjScope *scope, const char *name);
+
+/* naming.c */
+extern JinjaValue *pj_naming_function(PjScope *scope, const char *name);
+
+/* scope.c: what ref() gives for a node */
+extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);
+
+/* runtime.c */
+extern JinjaValue *pj_runtime_ref(PjScope *scope, const PdDoc *ref);
+extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
+
+/* The value of a macro, noted as something that the node uses. */
+extern JinjaValue *pj_macro_value(PjScope *scope, PjMacro *macro);
+
+#endif							/* DPIPE_PROJECT_SCOPE_H */

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Compare what dpipe makes of a dbt project with what dbt makes of it.
+
+usage: compare.py [--target T] [--schema S] [--vars JSON] [--selections FILE] PROJECT_DIR -- PSQL_ARGS...
+
+Loads the project's files (packages in dbt_packages included) with
+dpipe_load_files(), runs "dbt parse" on a copy of the directory, and prints every
+difference between the nodes of the two. With --selections, a file of
+selections, one a line, dpipe_ls() and "dbt ls" are compared for each of them.
+Exits with 1 when there is a difference.
+
+Needs dbt-core and dbt-postgres in this Python, psql, and a server that has the
+extension: dbt asks for a profile, not for a connection.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ENDINGS = (".sql", ".yml", ".yaml", ".csv", ".md")
+SECTIONS = ["nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests"]
+FIELDS = [
+    "name", "resource_type", "package_name", "path", "original_file_path", "fqn", "alias", "schema", "database",
+    "relation_name", "tags", "meta", "description", "group", "access", "version", "latest_version", "refs",
+    "sources", "patch_path", "column_name", "attached_node", "test_metadata", "raw_code", "checksum",
+    "source_name", "source_description", "loader", "identifier", "loaded_at_field", "freshness", "source_meta",
+    "file_key_name",
+]
+
+
+def project_files(top):
+    files = {}
+    for folder, dirs, names in os.walk(top, followlinks=True):
+        dirs[:] = [d for d in dirs if d not in (".git", "target", "logs", "dbt_internal_packages")]
+        for name in names:
+            if name.endswith(ENDINGS):
+                path = os.path.relpath(os.path.join(folder, name), top)
+                if path.count("dbt_packages/") > 1:
+                    continue
+                with open(os.path.join(folder, name), "rb") as f:
+                    files[path] = f.read().decode("utf-8-sig", "replace")
+    return files
+
+
+def psql(args, script):
+    run = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"] + args, input=script,
+                         text=True, capture_output=True)
+    if run.returncode != 0:
+        sys.exit("psql failed: " + run.stderr[-3000:])
+    return run
+
+
+def dollar(text):
+    tag = "x"
+    while "$" + tag + "$" in text:
+        tag += "x"
+    return "$%s$%s$%s$" % (tag, text, tag)
+
+
+def profile(top, database, schema, target):
+    with open(os.path.join(top, "dbt_project.yml")) as f:
+        for line in f:
+            if line.startswith("profile:"):
+                name = line.split(":", 1)[1].split("#")[0].strip().strip("'\"")
+                break
+        else:
+            name = "default"
+    return json.dumps({name: {"target": target, "outputs": {target: {
+        "type": "postgres", "host": os.environ.get("PGHOST", "localhost"), "port": int(os.environ.get("PGPORT", 5432)),
+        "user": os.environ.get("PGUSER", "postgres"), "password": "", "dbname": database, "schema": schema, "threads": 1}}}})
+
+
+def dbt(top, work, args, *more):
+    command = [sys.executable, "-W", "ignore", "-c", "from dbt.cli.main import cli; cli()", "--no-send-anonymous-usage-stats", *more,
+               "--project-dir", top, "--profiles-dir", work, "--target-path", work + "/target", "--log-path", work + "/logs",
+               "--vars", args.vars]
+    env = dict(os.environ, DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1", DBT_VERSION_CHECK="0")
+    run = subprocess.run(command, text=True, capture_output=True, env=env)
+    if run.returncode != 0:
+        sys.exit("dbt failed: " + (run.stdout + run.stderr)[-3000:])
+    return run.stdout
+
+
+def without_nulls(value):
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [without_nulls(v) for v in value]
+    return value
+
+
+def column_part(columns):
+    return {name: {k: v for k, v in column.items() if k in ("name", "description", "meta", "data_type", "tags", "quote", "constraints")}
+            for name, column in (columns or {}).items()}
+
+
+def tidy(field, value):
+    if field in ("tags",) and isinstance(value, list):
+        return sorted(value)
+    if field == "freshness" and isinstance(value, dict):
+        return {k: v for k, v in without_nulls(value).items() if v}
+    if field == "sources" or field == "refs":
+        return sorted(set(json.dumps(without_nulls(v), sort_keys=True) for v in value or []))
+    if value in ({}, [], ""):
+        return None
+    return without_nulls(value)
+
+
+def config_part(config):
+    config = without_nulls(config or {})
+    config.pop("freshness", None)
+    if isinstance(config.get("tags"), list):
+        config["tags"] = sorted(set(config["tags"]))
+    return {k: v for k, v in config.items() if v not in ({}, [])}
+
+
+class Report:
+    def __init__(self, show):
+        self.show = show
+        self.n = 0
+
+    def differ(self, what, want, got):
+        self.n += 1
+        if self.n <= self.show:
+            print("%s\n    dbt:   %s\n    dpipe: %s" % (what, json.dumps(want)[:400], json.dumps(got)[:400]))
+
+
+def compare_nodes(report, manifest, ours):
+    theirs = {}
+    for section in SECTIONS:
+        theirs.update(manifest.get(section, {}))
+    enabled = {k: v["definition"] for k, v in ours.items() if v["enabled"]}
+    for id in sorted(set(theirs) - set(enabled)):
+        if theirs[id].get("config", {}).get("enabled", True):
+            report.differ("only dbt has " + id, None, None)
+    for id in sorted(set(enabled) - set(theirs)):
+        report.differ("only dpipe has " + id, None, None)
+    for id in sorted(set(theirs) & set(enabled)):
+        a, b = theirs[id], enabled[id]
+        special = a["resource_type"] in ("metric", "semantic_model", "saved_query", "unit_test", "exposure")
+        for field in FIELDS:
+            if field not in a or (special and field in ("schema", "version")):
+                continue
+            if a["resource_type"] == "seed" and field == "checksum":
+                continue
+            if field == "checksum" and a["resource_type"] not in ("model",):
+                continue
+            want, got = tidy(field, a[field]), tidy(field, b.get(field))
+            if want != got:
+                report.differ("%s: %s" % (id, field), want, got)
+        if not special and config_part(a["config"]) != config_part(b["config"]):
+            want, got = config_part(a["config"]), config_part(b["config"])
+            keys = [k for k in set(want) | set(got) if want.get(k) != got.get(k)]
+            report.differ("%s: config" % id, {k: want.get(k) for k in keys}, {k: got.get(k) for k in keys})
+        if "columns" in a and column_part(a["columns"]) != column_part(b.get("columns")):
+            report.differ("%s: columns" % id, column_part(a["columns"]), column_part(b.get("columns")))
+        want = sorted(a.get("depends_on", {}).get("nodes", []))
+        got = sorted(b["depends_on"]["nodes"])
+        if want != got:
+            report.differ("%s: depends_on" % id, want, got)
+    return len(theirs)
+
+
+def compare_disabled(report, manifest, ours):
+    want = sorted(manifest.get("disabled", {}))
+    got = sorted(k for k, v in ours.items() if not v["enabled"])
+    # A test of something that is disabled is left out in both; only dpipe keeps a row.
+    got = [k for k in got if k in want or not k.startswith("test.")]
+    want = [k for k in want if k in got or not k.startswith("test.")]
+    if want != got:
+        report.differ("disabled", want, got)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("project")
+    parser.add_argument("--target", default="default")
+    parser.add_argument("--schema", default="public")
+    parser.add_argument("--vars", default="{}")
+    parser.add_argument("--selections")
+    parser.add_argument("--show", type=int, default=40)
+    parser.add_argument("--keep")
+    parser.add_argument("psql", nargs="*")
+    args = parser.parse_args()
+    report = Report(args.show)
+    database = psql(args.psql, "SELECT current_database()").stdout.strip()
+    work = args.keep or tempfile.mkdtemp(prefix="dbt.")
+    os.makedirs(work, exist_ok=True)
+    try:
+        with open(work + "/profiles.yml", "w") as f:
+            f.write(profile(args.project, database, args.schema, args.target))
+        files = project_files(args.project)
+        options = {"target": args.target, "schema": args.schema, "vars": json.loads(args.vars)}
+        run = psql(args.psql, "SET client_min_messages = error; SELECT count(*) FROM dpipe_load_files(%s, %s);\n"
+                   % (dollar(json.dumps(files)), dollar(json.dumps(options))))
+        rows = psql(args.psql, "SELECT json_build_object('id', unique_id, 'enabled', enabled, 'definition', n.definition)"
+                    " FROM dpipe.node n JOIN dpipe.project p ON p.name = n.project"
+                    " WHERE p.loaded_at = (SELECT max(loaded_at) FROM dpipe.project)").stdout
+        ours = {}
+        for line in rows.split("\n"):
+            if line:
+                row = json.loads(line)
+                ours[row["id"]] = row
+        if not os.path.exists(work + "/target/manifest.json") or not args.keep:
+            dbt(args.project, work, args, "parse")
+        with open(work + "/target/manifest.json") as f:
+            manifest = json.load(f)
+        n = compare_nodes(report, manifest, ours)
+        compare_disabled(report, manifest, ours)
+        print("%d nodes, %d differences" % (n, report.n))
+    finally:
+        if not args.keep:
+            shutil.rmtree(work)
+    return 1 if report.n else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
