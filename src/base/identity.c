@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "base/extension.h"
@@ -112,4 +113,23 @@ bool
 dpipe_may_act_as(Oid owner)
 {
 	return has_privs_of_role(GetUserId(), owner);
+}
+
+char *
+dpipe_relation_key(const char *schema, const char *name)
+{
+	bool		save = quote_all_identifiers;
+	char	   *key;
+
+	PG_TRY();
+	{
+		quote_all_identifiers = false;
+		key = quote_qualified_identifier(schema, name);
+	}
+	PG_FINALLY();
+	{
+		quote_all_identifiers = save;
+	}
+	PG_END_TRY();
+	return key;
 }

@@ -27,4 +27,10 @@ extern void dpipe_identity_restore(DpipeIdentity *id);
 /* May the current user act as "owner" (is it, or is a member of it)? */
 extern bool dpipe_may_act_as(Oid owner);
 
+/*
+ * A relation's name as dpipe's catalogs keep it. That of the server depends on
+ * the setting quote_all_identifiers, and what was stored must be found again.
+ */
+extern char *dpipe_relation_key(const char *schema, const char *name);
+
 #endif							/* DPIPE_IDENTITY_H */

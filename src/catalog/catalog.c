@@ -570,7 +570,7 @@ dpipe_load_record(const DpipeSource *source, int slot, const DpipeLoad *load,
 				  const DpipePosition *from, const DpipePosition *to)
 {
 	DpipeSpi	spi;
-	char	   *target = quote_qualified_identifier(source->target_schema,
+	char	   *target = dpipe_relation_key(source->target_schema,
 													source->target_table);
 	Datum		args[11] = {
 		Int64GetDatum(load->load_id),
@@ -628,30 +628,35 @@ dpipe_gap_record(const DpipeSource *source, const char *topic,
 
 static DpipeStatement state_upsert = {
 	"INSERT INTO dpipe.slot_state AS t (source, slot, state, reason,"
-	"       last_error, last_error_at)"
-	" SELECT $1, $2, $3, $4, $5, CASE WHEN $5 IS NOT NULL"
+	"       last_error, shown_error, last_error_at)"
+	" SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $5 IS NOT NULL"
 	"        THEN pg_catalog.clock_timestamp() END"
 	"  WHERE EXISTS (SELECT 1 FROM dpipe.source s WHERE s.name = $1)"
 	" ON CONFLICT (source, slot) DO UPDATE"
 	"    SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
 	"        last_error = COALESCE(EXCLUDED.last_error, t.last_error),"
+	"        shown_error = CASE WHEN EXCLUDED.last_error IS NULL"
+	"                      THEN t.shown_error ELSE EXCLUDED.shown_error END,"
 	"        last_error_at = COALESCE(EXCLUDED.last_error_at, t.last_error_at),"
 	"        changed_at = pg_catalog.now()",
-	5, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID}
+	6, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 void
 dpipe_slot_state_set(const char *source, int slot, const char *state,
-					 const char *reason, const char *last_error)
+					 const char *reason, const char *last_error,
+					 const char *shown)
 {
 	DpipeSpi	spi;
-	bool		nulls[5] = {false, false, false, false, last_error == NULL};
-	Datum		args[5] = {
+	bool		nulls[6] = {false, false, false, false, last_error == NULL,
+	shown == NULL};
+	Datum		args[6] = {
 		CStringGetTextDatum(source),
 		Int32GetDatum(slot),
 		CStringGetTextDatum(state),
 		CStringGetTextDatum(reason),
 		last_error ? CStringGetTextDatum(last_error) : (Datum) 0,
+		shown ? CStringGetTextDatum(shown) : (Datum) 0,
 	};
 
 	dpipe_spi_begin(&spi);
@@ -680,7 +685,8 @@ dpipe_slot_state_settle(const DpipeSource *source, int slot,
 	held = dpipe_spi_run(&definition_hold, args, NULL, false, 0) == 1;
 	dpipe_spi_end(&spi);
 	if (held)
-		dpipe_slot_state_set(source->name, slot, state, reason, last_error);
+		dpipe_slot_state_set(source->name, slot, state, reason, last_error,
+							 NULL);
 	return held;
 }
 

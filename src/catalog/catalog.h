@@ -155,7 +155,7 @@ extern void dpipe_gap_record(const DpipeSource *source, const char *topic,
  */
 extern void dpipe_slot_state_set(const char *source, int slot,
 								 const char *state, const char *reason,
-								 const char *last_error);
+								 const char *last_error, const char *shown);
 extern void dpipe_slot_state_clear(const char *source, int slot);
 
 /*

@@ -87,11 +87,12 @@ CREATE TABLE dpipe.slot_state (
     state text NOT NULL,
     reason text NOT NULL,
     last_error text,
+    shown_error text,
     last_error_at timestamptz,
     changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     PRIMARY KEY (source, slot)
 );
-COMMENT ON TABLE dpipe.slot_state IS 'lasting states of slots: error, finished, the last error';
+COMMENT ON TABLE dpipe.slot_state IS 'lasting states of slots: error, finished, the last error; shown_error stands for one that may quote records where others than the owner look';
 
 CREATE SEQUENCE dpipe.load_id;
 COMMENT ON SEQUENCE dpipe.load_id IS 'ids of loads; always drawn after the transaction has its xid';

@@ -37,6 +37,8 @@ typedef struct StatusBoard
 static StatusBoard *board = NULL;
 static int	my_index = -1;
 
+bool		dpipe_records_in_hand = false;
+
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
@@ -133,12 +135,15 @@ dpipe_status_enter(DpipeSlotStatus *entry, DpipeSlotState state,
 		entry->state_since = GetCurrentTimestamp();
 	}
 	copy_clipped(entry->reason, reason ? reason : "", DPIPE_REASON_LEN);
+	entry->reason_is_error = false;
 }
 
 void
-dpipe_status_note_error(DpipeSlotStatus *entry, const char *message)
+dpipe_status_note_error(DpipeSlotStatus *entry, const char *message,
+						const char *shown)
 {
 	copy_clipped(entry->last_error, message, DPIPE_ERROR_LEN);
+	copy_clipped(entry->shown_error, shown ? shown : "", DPIPE_SHOWN_LEN);
 	entry->last_error_at = GetCurrentTimestamp();
 }
 
@@ -263,18 +268,6 @@ dpipe_status_idle(bool idle, int64 lag_records, double lag_seconds,
 	entry->lag_seconds = lag_seconds;
 	entry->memory_bytes = memory_bytes;
 	set_idle(entry, idle);
-	dpipe_status_unlock();
-}
-
-void
-dpipe_status_error(const char *message)
-{
-	DpipeSlotStatus *entry;
-
-	if (my_index < 0)
-		return;
-	entry = &dpipe_status_lock(true)[my_index];
-	dpipe_status_note_error(entry, message);
 	dpipe_status_unlock();
 }
 

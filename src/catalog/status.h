@@ -44,6 +44,7 @@ typedef enum DpipeSlotOutcome
 
 #define DPIPE_REASON_LEN 256
 #define DPIPE_ERROR_LEN 512
+#define DPIPE_SHOWN_LEN 80
 #define DPIPE_MAX_SLOTS 1024	/* entries of the board, cluster-wide */
 
 typedef struct DpipeSlotStatus
@@ -57,7 +58,9 @@ typedef struct DpipeSlotStatus
 	TimestampTz restart_at;		/* 0: now */
 	int			failures;		/* in a row */
 	char		reason[DPIPE_REASON_LEN];
+	bool		reason_is_error;	/* the reason is the last error */
 	char		last_error[DPIPE_ERROR_LEN];
+	char		shown_error[DPIPE_SHOWN_LEN];	/* to others; "": all of it */
 	TimestampTz last_error_at;
 	TimestampTz error_logged_at;
 
@@ -105,8 +108,19 @@ extern int	dpipe_status_find(const DpipeSlotStatus *board, Oid database,
 /* Under the exclusive lock: change the state, noting since when. */
 extern void dpipe_status_enter(DpipeSlotStatus *entry, DpipeSlotState state,
 							   const char *reason);
+
+/*
+ * "shown" stands for the message where it may quote records, for those who may
+ * see that something went wrong but no contents; NULL: the message may be seen.
+ */
 extern void dpipe_status_note_error(DpipeSlotStatus *entry,
-									const char *message);
+									const char *message, const char *shown);
+
+/*
+ * Set while a batch is stored and committed: the text of an error may then be
+ * one of the target's own (a trigger's, a constraint's) and quote records.
+ */
+extern bool dpipe_records_in_hand;
 
 /* In a slot's worker: which entry is mine. Until then setters do nothing. */
 extern void dpipe_status_attach(const char *source, int slot);
@@ -123,7 +137,6 @@ extern void dpipe_status_progress(int64 rows, int64 bytes, int64 lag_records,
 								  const char *load_path);
 extern void dpipe_status_idle(bool idle, int64 lag_records, double lag_seconds,
 							  int64 memory_bytes);
-extern void dpipe_status_error(const char *message);
 
 /*
  * Others wait for the seat, or the definition changed: end the run soon, at

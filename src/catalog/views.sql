@@ -77,11 +77,14 @@ WITH slot AS (
                 ELSE b.reason END AS reason,
            b.pid, b.rows_per_second, b.bytes_per_second, b.memory_bytes, b.load_path,
            CASE WHEN coalesce(b.last_error_at >= t.last_error_at, b.last_error_at IS NOT NULL)
-                THEN b.last_error ELSE t.last_error END AS last_error,
+                THEN b.last_error
+                WHEN t.shown_error IS NULL OR dpipe._is_mine(s.owner, s.owner_oid)
+                THEN t.last_error ELSE t.shown_error END AS last_error,
            greatest(b.last_error_at, t.last_error_at) AS last_error_at,
            p.rows, p.dead_letters, p.last_load_id, p.last_load_at,
            cardinality(p.partition) > 0 OR cardinality(p.started) > 0 AS known
       FROM dpipe.position p
+      JOIN dpipe.source s ON s.name = p.source
       LEFT JOIN dpipe._slots() b ON b.source = p.source AND b.slot = p.slot
       LEFT JOIN dpipe.slot_state t ON t.source = p.source AND t.slot = p.slot
 ), first_state AS (

@@ -143,22 +143,25 @@ put_text(Datum *values, bool *nulls, int col, const char *s)
 
 #define SLOT_COLUMNS 12
 
+/* A text that may quote records is for their owner. */
 static void
 put_slot(ReturnSetInfo *rsinfo, const VisibleSlot *slot,
-		 const DpipeSlotStatus *status)
+		 const DpipeSlotStatus *status, bool mine)
 {
 	Datum		values[SLOT_COLUMNS] = {0};
 	bool		nulls[SLOT_COLUMNS] = {false};
+	bool		hide = !mine && status->shown_error[0] != '\0';
 
 	values[0] = CStringGetTextDatum(slot->source);
 	values[1] = Int32GetDatum(slot->slot);
 	put_text(values, nulls, 2, state_name(status->state));
-	put_text(values, nulls, 3, status->reason);
+	put_text(values, nulls, 3, hide && status->reason_is_error ?
+			 status->shown_error : status->reason);
 	values[4] = Int32GetDatum(status->pid);
 	nulls[4] = (status->pid == 0);
 	values[5] = TimestampTzGetDatum(status->restart_at);
 	nulls[5] = (status->state != DPIPE_SLOT_RETRYING || status->restart_at == 0);
-	put_text(values, nulls, 6, status->last_error);
+	put_text(values, nulls, 6, hide ? status->shown_error : status->last_error);
 	values[7] = TimestampTzGetDatum(status->last_error_at);
 	nulls[7] = (status->last_error_at == 0);
 	values[8] = Float8GetDatum(status->rows_per_second);
@@ -184,15 +187,17 @@ dpipe_visible_slots(PG_FUNCTION_ARGS)
 	for (uint64 i = 0; i < n; i++)
 	{
 		DpipeSlotStatus status;
+		bool		mine;
 
-		if (!monitor &&
-			!DatumGetBool(DirectFunctionCall2(dpipe_is_mine,
-											  CStringGetTextDatum(slots[i].owner),
-											  ObjectIdGetDatum(slots[i].owner_oid))))
+		mine = DatumGetBool(DirectFunctionCall2(dpipe_is_mine,
+												CStringGetTextDatum(slots[i].owner),
+												ObjectIdGetDatum(slots[i].owner_oid)));
+		if (!mine && !monitor)
 			continue;
 		if (dpipe_status_get(MyDatabaseId, slots[i].source, slots[i].slot,
 							 &status))
-			put_slot((ReturnSetInfo *) fcinfo->resultinfo, &slots[i], &status);
+			put_slot((ReturnSetInfo *) fcinfo->resultinfo, &slots[i], &status,
+					 mine);
 	}
 	return (Datum) 0;
 }

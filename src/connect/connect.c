@@ -368,6 +368,17 @@ check_property(const char *name, const char *value, Place place, bool trusted)
 
 /* ---------- Kerberos ---------- */
 
+/* As the library reads it: it skips spaces in front. */
+static const char *
+value_as_read(DefElem *def)
+{
+	const char *value = defGetString(def);
+
+	while (isspace((unsigned char) *value))
+		value++;
+	return value;
+}
+
 /*
  * GSSAPI is what librdkafka takes when SASL is asked for and no mechanism is
  * named. It runs kinit and uses whatever tickets and keytab the server's
@@ -385,13 +396,13 @@ uses_kerberos(List *options)
 		DefElem    *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, "security.protocol") == 0)
-			protocol = defGetString(def);
+			protocol = value_as_read(def);
 		else if (strcmp(def->defname, "sasl.mechanism") == 0 ||
 				 strcmp(def->defname, "sasl.mechanisms") == 0)
-			mechanism = defGetString(def);
+			mechanism = value_as_read(def);
 	}
 	return pg_strncasecmp(protocol, "sasl_", 5) == 0 &&
-		pg_strcasecmp(mechanism, "GSSAPI") == 0;
+		(*mechanism == '\0' || pg_strcasecmp(mechanism, "GSSAPI") == 0);
 }
 
 static void pg_attribute_noreturn()

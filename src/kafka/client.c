@@ -317,8 +317,27 @@ kafka_client_close(KafkaClient *client)
  */
 #define QUOTED_PROPERTY "sasl.oauthbearer.config"
 
-/* Shorter ones would turn up in the middle of words. */
+/*
+ * Shorter ones turn up in the middle of words, and what is masked there gives
+ * them away. With such a secret no text is shown at all.
+ */
 #define MIN_SECRET_LEN 4
+#define WITHHELD "(withheld: a secret of this connection is shorter than 4 bytes)"
+
+static bool
+has_short_secret(const KafkaClient *client)
+{
+	ListCell   *lc;
+
+	foreach(lc, client->secrets)
+	{
+		size_t		len = strlen(lfirst(lc));
+
+		if (len > 0 && len < MIN_SECRET_LEN)
+			return true;
+	}
+	return false;
+}
 
 /* Length of the secret that begins here, or 0. */
 static size_t
@@ -332,8 +351,7 @@ secret_at(const KafkaClient *client, const char *s)
 		const char *secret = lfirst(lc);
 		size_t		len = strlen(secret);
 
-		if (len >= MIN_SECRET_LEN && len > longest &&
-			strncmp(s, secret, len) == 0)
+		if (len > longest && strncmp(s, secret, len) == 0)
 			longest = len;
 	}
 	return longest;
@@ -365,6 +383,11 @@ kafka_client_take_text(const KafkaClient *client, char *to, size_t size,
 	StringInfoData buf;
 	int			len;
 
+	if (has_short_secret(client))
+	{
+		strlcpy(to, WITHHELD, size);
+		return;
+	}
 	initStringInfo(&buf);
 	while (left > 0 && buf.len < size)
 	{

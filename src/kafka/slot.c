@@ -390,6 +390,7 @@ load_batch(KafkaSlot *slot)
 	DpipeLoad	load = {0};
 	int			settled;
 
+	dpipe_records_in_hand = true;
 	kafka_slot_begin(slot);
 	MemoryContextSwitchTo(slot->scratch);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -400,6 +401,7 @@ load_batch(KafkaSlot *slot)
 	{
 		PopActiveSnapshot();
 		abandon(slot);
+		dpipe_records_in_hand = false;
 		return false;
 	}
 	DPIPE_FAULT_POINT("load_compared");
@@ -426,6 +428,7 @@ load_batch(KafkaSlot *slot)
 	DPIPE_FAULT_POINT("load_before_commit");
 	PopActiveSnapshot();
 	kafka_slot_commit(slot);
+	dpipe_records_in_hand = false;
 	DPIPE_FAULT_POINT("load_after_commit");
 	after_load(slot, &load, next, settled);
 	return true;

@@ -10,7 +10,8 @@
  * dpipe.batch() reads the attempt in progress of its own process and raises
  * when there is none: if an engine pushed the call to another server, that
  * would be seen at once. Rules may evaluate it more than once; it begins anew
- * each time.
+ * each time. Code of the table's owner runs on the way (triggers, domains): it
+ * must not read the batch as well, least of all while it is being read.
  */
 #include "base/compat.h"
 
@@ -29,6 +30,7 @@ typedef struct SqlFeed
 {
 	DpipeRun   *run;
 	int			lo;
+	bool		reading;		/* dpipe.batch() is at it */
 } SqlFeed;
 
 static SqlFeed *current_feed = NULL;
@@ -50,7 +52,7 @@ insert_rows(DpipeRun *run, uint64 *rows)
 static uint64
 store(DpipeRun *run)
 {
-	SqlFeed		feed = {run, run->next};
+	SqlFeed		feed = {run, run->next, false};
 	SqlFeed    *outer = current_feed;
 	uint64		rows = 0;
 
@@ -137,21 +139,34 @@ receive_row(DpipePlan *plan, StringInfo row, Datum *values, bool *nulls)
 	}
 }
 
+/* The feed, for the loader's own statement and for nobody else's. */
+static SqlFeed *
+feed_for(ReturnSetInfo *rsinfo)
+{
+	SqlFeed    *feed = current_feed;
+	EState	   *estate = rsinfo != NULL && rsinfo->econtext != NULL ?
+		rsinfo->econtext->ecxt_estate : NULL;
+
+	if (feed == NULL || feed->reading || estate == NULL ||
+		estate->es_sourceText == NULL ||
+		strcmp(estate->es_sourceText, feed->run->plan->insert_sql) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no batch is being loaded in this process"),
+				 errhint("dpipe.batch() is for the loader's own statements.")));
+	return feed;
+}
+
 Datum
 dpipe_batch(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	SqlFeed    *feed = current_feed;
+	SqlFeed    *feed = feed_for(rsinfo);
 	DpipeRun   *run;
 	StringInfoData row;
 	Datum	   *values;
 	bool	   *nulls;
 
-	if (feed == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no batch is being loaded in this process"),
-				 errhint("dpipe.batch() is for the loader's own statements.")));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	run = feed->run;
 	check_row_type(run->plan, rsinfo->setDesc);
@@ -160,6 +175,7 @@ dpipe_batch(PG_FUNCTION_ARGS)
 	values = palloc_array(Datum, run->plan->ncolumns);
 	nulls = palloc_array(bool, run->plan->ncolumns);
 	run->nlines = 0;
+	feed->reading = true;
 	for (run->next = feed->lo; run->next < run->hi; run->next++)
 	{
 		MemoryContext old;
@@ -181,5 +197,6 @@ dpipe_batch(PG_FUNCTION_ARGS)
 		MemoryContextReset(run->row_cxt);
 		run->line[run->nlines++] = run->next;
 	}
+	feed->reading = false;
 	return (Datum) 0;
 }

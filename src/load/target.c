@@ -107,6 +107,23 @@ dpipe_target_load_path(const DpipeTarget *target)
 	return target->path_name;
 }
 
+/* ---------- under whose name ---------- */
+
+/*
+ * What hangs on a table (triggers, defaults, checks, index expressions) is
+ * its owner's code and runs as whoever writes the table. A superuser's source
+ * therefore loads as the table's owner, or the owner of any table that a
+ * superuser loads would be one.
+ */
+static bool
+become_table_owner(Relation rel, DpipeIdentity *id)
+{
+	if (!superuser() || rel->rd_rel->relowner == GetUserId())
+		return false;
+	dpipe_identity_owner(id, rel->rd_rel->relowner, NULL);
+	return true;
+}
+
 /* ---------- load ---------- */
 
 static void
@@ -192,7 +209,9 @@ dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 {
 	MemoryContext old;
 	DpipeIdentity id;
+	DpipeIdentity table_id;
 	Relation	rel;
+	bool		switched;
 	DpipeRun	run;
 	int			settled;
 
@@ -206,6 +225,7 @@ dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 	dpipe_identity_owner(&id, target->source->owner, NULL);
 	pin_settings();
 	rel = open_relation(target->source);
+	switched = become_table_owner(rel, &table_id);
 	ensure_plan(target, rel);
 	dpipe_admit_privileges(target->plan, rel);
 
@@ -214,6 +234,8 @@ dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 	target->path_name = run.path->name;
 
 	table_close(rel, NoLock);
+	if (switched)
+		dpipe_identity_restore(&table_id);
 	dpipe_identity_restore(&id);
 
 	load->dead_letters = dpipe_dead_letters_write(&run, settled);
@@ -311,7 +333,10 @@ check_table(Oid relid, bool raw)
 	Relation	rel = table_open(relid, NoLock);
 	DpipeTarget probe = {0};
 	DpipePlan  *plan;
+	DpipeIdentity id;
+	bool		switched;
 
+	switched = become_table_owner(rel, &id);
 	/* The relation's nature is told before rights in it are. */
 	dpipe_admit_relation(rel, raw);
 	probe.raw = raw;
@@ -319,6 +344,8 @@ check_table(Oid relid, bool raw)
 	probe.batch_cxt = cxt;
 	plan = dpipe_plan_make(&probe, rel);
 	dpipe_admit_privileges(plan, rel);
+	if (switched)
+		dpipe_identity_restore(&id);
 	table_close(rel, NoLock);
 	MemoryContextDelete(cxt);
 }

@@ -10,12 +10,14 @@
  */
 #include "base/compat.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/bufmgr.h"
 #include "tcop/cmdtag.h"
@@ -23,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "base/fault.h"
 #include "base/json.h"
@@ -142,23 +145,47 @@ note_made_relation(const DpipeNode *node, const ModelTarget *target)
 	dpipe_spi_end(&spi);
 }
 
+/*
+ * What the model has made may have been dropped by the schema's owner, and
+ * another table put in its place: its triggers would run as the model's owner.
+ */
+static void
+check_relation_owner(const DpipeNode *node, const ModelTarget *target)
+{
+	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(target->relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for relation %u", target->relid);
+	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+	ReleaseSysCache(tup);
+	if (owner != node->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("relation %s belongs to role \"%s\", not to the owner of model \"%s\"",
+						target->name, GetUserNameFromId(owner, true), node->name),
+				 errhint("Give it to role \"%s\", or let the model write into it with the config {\"adopt\": true}.",
+						 node->owner_name)));
+}
+
 static void
 find_target(const DpipeNode *node, const char *made, ModelTarget *target)
 {
 	RangeVar   *rv = makeRangeVar(node->schema, node->alias, -1);
+	bool		adopt = dpipe_json_bool(node->config, "config", "adopt", false);
 
-	target->name = quote_qualified_identifier(node->schema, node->alias);
+	target->name = dpipe_relation_key(node->schema, node->alias);
 	target->relid = InvalidOid;
 	target->relkind = 0;
 	if (!OidIsValid(get_namespace_oid(node->schema, true)))
 		model_run_utility(
 						  psprintf("CREATE SCHEMA IF NOT EXISTS %s", quote_identifier(node->schema)));
 	else
-		target->relid = RangeVarGetRelid(rv, NoLock, true);
+		target->relid = RangeVarGetRelid(rv, AccessShareLock, true);
 	if (OidIsValid(target->relid))
 		target->relkind = get_rel_relkind(target->relid);
-	target->mine = (made != NULL && strcmp(made, target->name) == 0) ||
-		dpipe_json_bool(node->config, "config", "adopt", false);
+	target->mine = adopt ||
+		(made != NULL && strcmp(made, target->name) == 0);
 	if (OidIsValid(target->relid) && !target->mine)
 		ereport(
 				ERROR,
@@ -167,6 +194,8 @@ find_target(const DpipeNode *node, const char *made, ModelTarget *target)
 						node->name),
 				 errhint(
 						 "Drop or rename it, give the model another schema or alias, or let the model take it over with the config {\"adopt\": true}.")));
+	if (OidIsValid(target->relid) && !adopt)
+		check_relation_owner(node, target);
 }
 
 static const char *
@@ -343,7 +372,7 @@ static char *
 build_new_rows(DpipeRendering *r, const char *schema, const char *name)
 {
 	List	  **read = r->new_rows_arg;
-	char	   *relation = quote_qualified_identifier(schema, name);
+	char	   *relation = dpipe_relation_key(schema, name);
 	ReadRelation *entry;
 	MemoryContext old;
 	ListCell   *lc;

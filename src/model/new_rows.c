@@ -262,7 +262,7 @@ char *
 dpipe_new_rows(const char *consumer, const char *schema, const char *name, bool reset, bool advance)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	char	   *relation = quote_qualified_identifier(schema, name);
+	char	   *relation = dpipe_relation_key(schema, name);
 	Datum		names[2];
 	ConsumerState state;
 	DpipeSpi	spi;

@@ -347,7 +347,7 @@ check_relations(const DpipeGraph *graph)
 
 		if (node->type != DPIPE_NODE_MODEL || !node->enabled)
 			continue;
-		key = quote_qualified_identifier(node->schema, node->alias);
+		key = dpipe_relation_key(node->schema, node->alias);
 		entry = hash_search(by_relation, &key, HASH_ENTER, &found);
 		if (found)
 			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),

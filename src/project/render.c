@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "base/identity.h"
 #include "base/json.h"
 #include "jinja/jinja.h"
 #include "project/project.h"
@@ -133,7 +134,7 @@ context_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	schema = string_arg(env, args, 0, "source_name", "source");
 	name = string_arg(env, args, 1, "table_name", "source");
 	if (!r->execute)
-		add_once(r, &r->parsed.sources, quote_qualified_identifier(schema, name));
+		add_once(r, &r->parsed.sources, dpipe_relation_key(schema, name));
 	return dpipe_relation_value(env, schema, name);
 }
 

@@ -51,6 +51,9 @@ COMMENT ON TABLE dpipe.run_node_log IS 'what became of each node of each run, in
 
 SELECT pg_catalog.pg_extension_config_dump('dpipe.run_id', '');
 
+-- As in views.sql: nothing of the extension's schema on the path.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 -- A message quotes values, and the text is its owner's: as with records,
 -- pg_monitor sees what happened and not with what.
 CREATE VIEW dpipe.run_node WITH (security_barrier) AS
@@ -84,6 +87,8 @@ SELECT r.run_id, r.command, r.status, r.caller, r.nodes, r.exclude,
 COMMENT ON VIEW dpipe.run IS 'runs that the caller, or a role it is a member of, has started';
 
 GRANT SELECT ON dpipe.run, dpipe.run_node TO PUBLIC;
+
+SET LOCAL search_path TO @extschema@, pg_temp;
 
 CREATE FUNCTION dpipe_run(
         nodes text DEFAULT NULL, exclude text DEFAULT NULL,

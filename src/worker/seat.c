@@ -196,6 +196,7 @@ digest_failure(DpipeSlotStatus *e)
 	e->failures++;
 	e->restart_at = after_ms(e->run_ended, restart_delay(e->failures));
 	dpipe_status_enter(e, DPIPE_SLOT_RETRYING, e->last_error);
+	e->reason_is_error = true;
 }
 
 static void
@@ -390,7 +391,7 @@ dpipe_seat_fail(int index, uint64 ticket, const char *message)
 		e->seat = false;
 		e->ticket = 0;
 		e->run_ended = GetCurrentTimestamp();
-		dpipe_status_note_error(e, message);
+		dpipe_status_note_error(e, message, NULL);
 		e->outcome = DPIPE_OUTCOME_FAILED;
 	}
 	dpipe_status_unlock();
@@ -536,7 +537,7 @@ dpipe_seat_occupy(const DpipeSlotStart *start)
 
 void
 dpipe_seat_leave(const DpipeSlotStart *start, DpipeSlotOutcome outcome,
-				 const char *message)
+				 const char *message, const char *shown)
 {
 	DpipeSlotStatus *board = dpipe_status_lock(true);
 	DpipeSlotStatus *e = &board[start->index];
@@ -552,7 +553,7 @@ dpipe_seat_leave(const DpipeSlotStart *start, DpipeSlotOutcome outcome,
 	e->run_ended = GetCurrentTimestamp();
 	e->outcome = outcome;
 	if (message != NULL)
-		dpipe_status_note_error(e, message);
+		dpipe_status_note_error(e, message, shown);
 	if (outcome != DPIPE_OUTCOME_LASTING)
 		dpipe_status_enter(e, DPIPE_SLOT_STARTING, NULL);
 	others_wait = count_queue(board) > 0;

@@ -73,7 +73,8 @@ extern TimestampTz dpipe_seat_next_look(Oid database);
 /* By the worker. */
 extern bool dpipe_seat_occupy(const DpipeSlotStart *start);
 extern void dpipe_seat_leave(const DpipeSlotStart *start,
-							 DpipeSlotOutcome outcome, const char *message);
+							 DpipeSlotOutcome outcome, const char *message,
+							 const char *shown);
 
 /* See control.h */
 extern int	dpipe_seat_terminate(Oid database);

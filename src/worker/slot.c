@@ -42,6 +42,7 @@ static volatile sig_atomic_t terminated = false;
 /* What the exit callback will tell; a process that just ends has failed. */
 static DpipeSlotOutcome outcome = DPIPE_OUTCOME_FAILED;
 static char last_words[DPIPE_ERROR_LEN] = "";
+static char shown_words[DPIPE_SHOWN_LEN] = "";
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
 
@@ -54,6 +55,17 @@ slot_sigterm(SIGNAL_ARGS)
 	die(postgres_signal_arg);
 }
 
+static void
+keep_words(const ErrorData *edata)
+{
+	strlcpy(last_words, edata->message, sizeof(last_words));
+	shown_words[0] = '\0';
+	if (dpipe_records_in_hand)
+		snprintf(shown_words, sizeof(shown_words),
+				 "its target did not take a batch (SQLSTATE %s)",
+				 unpack_sql_state(edata->sqlerrcode));
+}
+
 /* A FATAL error ends the process here and now: keep its text for the board. */
 static void
 keep_last_words(ErrorData *edata)
@@ -61,7 +73,7 @@ keep_last_words(ErrorData *edata)
 	if (prev_emit_log_hook)
 		prev_emit_log_hook(edata);
 	if (edata->elevel == FATAL && edata->message != NULL)
-		strlcpy(last_words, edata->message, sizeof(last_words));
+		keep_words(edata);
 }
 
 static void
@@ -74,7 +86,8 @@ leave_seat(int code, Datum arg)
 	else if (outcome == DPIPE_OUTCOME_FAILED)
 		message = last_words[0] != '\0' ? last_words :
 			"its process ended unexpectedly";
-	dpipe_seat_leave(&start, outcome, message);
+	dpipe_seat_leave(&start, outcome, message,
+					 shown_words[0] != '\0' ? shown_words : NULL);
 }
 
 /* ---------- errors ---------- */
@@ -114,7 +127,8 @@ record_failure(const char *message)
 	present = dpipe_worker_pin_extension();
 	if (present)
 		dpipe_slot_state_set(start.source, start.slot, "retrying", message,
-							 message);
+							 message,
+							 shown_words[0] != '\0' ? shown_words : NULL);
 	CommitTransactionCommand();
 	return present;
 }
@@ -158,6 +172,7 @@ fail(MemoryContext cxt)
 	edata = CopyErrorData();
 	if (edata->message == NULL)
 		edata->message = "missing error text";
+	keep_words(edata);
 	clean_up(cxt);
 
 	PG_TRY();
@@ -174,7 +189,6 @@ fail(MemoryContext cxt)
 
 	if (outcome == DPIPE_OUTCOME_FAILED && is_news(edata->message))
 		log_error(edata);
-	strlcpy(last_words, edata->message, sizeof(last_words));
 }
 
 /* ---------- the run ---------- */

@@ -131,7 +131,7 @@ last(const Test *test, const char *state, DpipeWorkerEnd end)
 {
 	StartTransactionCommand();
 	dpipe_slot_state_set(test->source, test->slot, state, "as the test wants",
-						 NULL);
+						 NULL, NULL);
 	CommitTransactionCommand();
 	return end;
 }

@@ -187,6 +187,8 @@ dpipe_worker_pin_settings(const char *application_name)
 	pin("default_transaction_isolation", "read committed");
 	pin("default_transaction_read_only", "off");
 	pin("default_transaction_deferrable", "off");
+	/* A bad record is an error that is caught. */
+	pin("exit_on_error", "off");
 
 	/*
 	 * A batch takes as long as it takes, but must not queue for ever behind a
