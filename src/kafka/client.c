@@ -55,17 +55,21 @@ typedef struct ConfDefault
 
 /*
  * What a user may override. The queue must hold more than a second of peak
- * consumption: librdkafka 2.0 sleeps for up to a second when it is full.
+ * consumption: librdkafka 2.0 sleeps for up to a second when it is full. It
+ * spends some 450 bytes on each record beside the record, which only counts
+ * of records limit; and it unpacks a response whole before it looks at the
+ * queue again, so responses are small: 2 MB compressed may be hundreds of
+ * thousands of tiny records. A record larger than that still comes.
  */
 static const ConfDefault conf_defaults[] = {
 	{"client.id", "dpipe", false},
 	{"group.id", "dpipe", false},	/* assign() wants one; nothing is committed */
 	{"isolation.level", "read_committed", false},
 	{"check.crcs", "true", false},	/* or damage is loaded as if it were data */
-	{"queued.min.messages", "1000000", false},
+	{"queued.min.messages", "300000", false},
 	{"queued.max.messages.kbytes", "131072", false},
-	{"fetch.message.max.bytes", "4194304", false},
-	{"fetch.max.bytes", "67108864", false},
+	{"fetch.message.max.bytes", "1048576", false},
+	{"fetch.max.bytes", "2097152", false},
 	{"receive.message.max.bytes", RECEIVE_MAX_BYTES, false},
 	{"fetch.wait.max.ms", "100", false},
 	{"fetch.error.backoff.ms", "50", false},

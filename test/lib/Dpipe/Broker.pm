@@ -62,12 +62,15 @@ sub dump_topic
 }
 
 # Start a producer: options as those of test/tools/produce, "_" for "-";
-# credit => 1 gives a process that waits for $process->say(number).
+# properties => {…} are librdkafka's; credit => 1 gives a process that waits
+# for $process->say(number).
 sub start_produce
 {
     my ($self, %options) = @_;
-    my $credit  = delete $options{credit};
-    my @command = (tool('produce'), '-b', $self->{brokers});
+    my $credit     = delete $options{credit};
+    my $properties = delete $options{properties} // {};
+    my @command    = (tool('produce'), '-b', $self->{brokers},
+        map { ('-X', "$_=$properties->{$_}") } sort keys %$properties);
 
     foreach my $name (sort keys %options)
     {
