@@ -377,12 +377,12 @@ power(JinjaEnv *env, const JnDecimal *a, const JnDecimal *b)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a Decimal can be raised to small integers only")));
 	if (b->negative)
-		n = -Abs(n);
+		n = n < 0 ? n : -n;
 	if (n == 0 && jn_decimal_is_zero(a))
 		jn_raise_type(env, "0 ** 0 is not defined for a Decimal");
 	if (n == 0)
 		return one;
-	size = Abs(n);
+	size = n < 0 ? -n : n;
 	if (size > MAX_EXPONENT ||
 		size * count_digits(env, a->coefficient) > 4 * MAX_EXPONENT)
 		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
