@@ -1,6 +1,6 @@
 # dpipe: PGXS build. `make help` lists the targets.
 
-COMMANDS = help check check-long check-versions demo demo-stop bench fmt
+COMMANDS = help check check-long check-versions check-valgrind demo demo-stop bench fmt
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 include test/check.mk
 else

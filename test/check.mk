@@ -8,6 +8,7 @@ help:
 	@echo "make check           everything, on servers and brokers of its own"
 	@echo "make check-long      the same with more faults and records, and on more brokers"
 	@echo "make check-versions  the same, as far as it needs no Kafka, on other PostgreSQL versions"
+	@echo "make check-valgrind  the suites of loader and Kafka on a server under valgrind"
 	@echo "make demo            events flow from a broker to a mart; make demo-stop ends it"
 	@echo "make bench           all benches; writes test/bench/results.md"
 	@echo "make fmt             format the C sources with PostgreSQL's pgindent"
@@ -20,6 +21,9 @@ check-long:
 
 check-versions:
 	@bash test/lib/versions.sh $(TESTS)
+
+check-valgrind:
+	@bash test/valgrind/run.sh $(TESTS)
 
 demo:
 	@bash demo/run.sh

@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-use Dpipe::Process qw(top_dir wait_until processes_in);
+use Dpipe::Process qw(top_dir wait_until processes_in slow);
 
 # A running node with the extension in database postgres. Options: conf (text
 # for postgresql.conf), preload (true), extension (true), install_path, init
@@ -75,7 +75,7 @@ sub try_sql
 {
     my ($self, $sql) = @_;
     # A psql that finds no server may be gone before it has been told what to do.
-    my ($status, $out) = eval { $self->psql('postgres', $sql, timeout => 60) };
+    my ($status, $out) = eval { $self->psql('postgres', $sql, timeout => 60 * slow()) };
     return defined $status && $status == 0 ? $out : undef;
 }
 

@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Utils;
 
-our @EXPORT_OK = qw(top_dir tool log_path prctl wait_until processes_in);
+our @EXPORT_OK = qw(top_dir tool log_path prctl wait_until processes_in slow);
 
 use constant {
     PR_SET_PDEATHSIG       => 1,
@@ -142,11 +142,14 @@ sub stop
     return;
 }
 
+# How much slower than usual the server may be: see test/valgrind.
+sub slow { return $ENV{DPIPE_SLOW} // 1; }
+
 # Poll until the function returns true; returns that, or undef at the end.
 sub wait_until
 {
     my ($seconds, $function, $interval) = @_;
-    my $deadline = time() + $seconds;
+    my $deadline = time() + $seconds * slow();
 
     while (1)
     {
