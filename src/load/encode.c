@@ -830,6 +830,16 @@ encode_numeric_word(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 	return true;
 }
 
+/* "1e 5": PostgreSQL 15 takes it, later ones do not. */
+static bool
+has_spaced_exponent(const char *s, int len)
+{
+	for (int i = 0; i + 1 < len; i++)
+		if ((s[i] | 0x20) == 'e' && is_space(s[i + 1]))
+			return true;
+	return false;
+}
+
 static bool
 encode_numeric(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 			   StringInfo out)
@@ -839,6 +849,8 @@ encode_numeric(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 	Decimal		d;
 	Parsed		parsed = parse_decimal(s, len, &d);
 
+	if (parsed != PARSED_OK && has_spaced_exponent(s, len))
+		return encode_any(run, col, value, out);
 	if (parsed == PARSED_OTHER)
 		return encode_numeric_word(run, col, value, s, len, out);
 	if (parsed == PARSED_OK && col->base_typmod >= (int32) VARHDRSZ)

@@ -39,7 +39,7 @@ my %type = (
     int8 => q~ARRAY['9223372036854775807', '9223372036854775808', '-9223372036854775808', '-9223372036854775809', '5', '1.', '+', ' +3']~,
     float4 => q~ARRAY['1', '1.5', '1e38', '3.5e38', '1e-45', '1e-50', 'nan', 'Infinity', '-inf', '0x10', '.5', '5.', '1e', '1e+', '16777217', '-0', 'infinit']~,
     float8 => q~ARRAY['1', '0.1', '1e308', '1.8e308', '5e-324', '1e-400', 'NaN', 'infinity', '0x1p3', '.5', '9007199254740993', '-0.0', ' 1 ', '1 x']~,
-    numeric => q~ARRAY['1', '0.1', '-1.50', '1e10', '1e-10', '1e400', '1e131071', '1e131072', '1e-16383', '1e-16384', 'NaN', 'inf', '.5', '5.', '0000.5', '1e', '-', '123456789012345678901234567890.123456789']~,
+    numeric => q~ARRAY['1', '0.1', '-1.50', '1e10', '1e-10', '1e400', '1e131071', '1e131072', '1e-16383', '1e-16384', 'NaN', 'inf', '.5', '5.', '0000.5', '1e', '1e 5', '1e -5', '-', '123456789012345678901234567890.123456789']~,
     'numeric(6,2)' => q~ARRAY['1', '9999.994', '9999.995', '-9999.999', '0.005', '0.004', '1e4', '1e3', 'NaN', 'inf']~,
     text => q~ARRAY['', 'a', 'ä€😀', E'a\nb', '{"a": 1}', 'null', E'\\x41']~,
     'varchar(3)' => q~ARRAY['', 'abc', 'abcd', 'abc   ', 'ä€😀', 'ä€😀x']~,
@@ -111,7 +111,8 @@ foreach my $type (sort keys %type)
             END LOOP;
         END \$\$;
         CALL pg_temp.load_all();
-        SELECT coalesce(string_agg(format('%s: loaded %s, the type says %s', to_json(b.t), coalesce(l.c::text, '(refused)'), same(b.t, '$type')), E'\n'), '')
+        SELECT coalesce(string_agg(format('%s: loaded %s, the type says %s', to_json(b.t), left(coalesce(l.c::text, '(refused)'), 60),
+            left(same(b.t, '$type'), 60)), E'\n'), '')
             FROM (SELECT * FROM batch ORDER BY n) AS b LEFT JOIN raw.$name AS l ON l.n = b.id
             WHERE coalesce(l.c::text, '(refused)') <> coalesce(same(b.t, '$type'), '(null)');
         SELECT count(*), count(l.n) FROM batch AS b LEFT JOIN raw.$name AS l ON l.n = b.id;
