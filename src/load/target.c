@@ -362,7 +362,8 @@ dpipe_target_prepare(const char *target, const char *format,
 	*table = pstrdup(rv->relname);
 	rv = makeRangeVar(*schema, *table, -1);
 
-	relid = RangeVarGetRelid(rv, AccessShareLock, true);
+	/* The lock that planning an INSERT would take, and that a load takes. */
+	relid = RangeVarGetRelid(rv, RowExclusiveLock, true);
 	if (!OidIsValid(relid))
 	{
 		/* Raises 3F000 with the schema's name when that is what is missing. */
@@ -375,7 +376,7 @@ dpipe_target_prepare(const char *target, const char *format,
 							*schema, *table)));
 		create_table(*schema, *table, raw, key_format);
 		CommandCounterIncrement();
-		relid = RangeVarGetRelid(rv, AccessShareLock, false);
+		relid = RangeVarGetRelid(rv, RowExclusiveLock, false);
 	}
 	check_table(relid, raw);
 }
