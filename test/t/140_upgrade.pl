@@ -67,6 +67,8 @@ my $same = q{SELECT i.id, i.database_oid = d.oid, d.oid, s.name, s.enabled, s.ow
 my $before = $old->safe_psql('shop', $same);
 $old->stop;
 
+# pg_upgrade writes into the current directory.
+chdir $PostgreSQL::Test::Utils::tmp_check or die $!;
 my $new = Dpipe::Node->make('new', init => [ extra => ['--data-checksums'] ], extension => 0);
 $new->stop;
 command_ok(
