@@ -219,6 +219,19 @@ settle_model(DpipeNode *node, const Jsonb *vars)
 	}
 }
 
+/* What selections go by, of a node that has no project. */
+static void
+describe(DpipeNode *node, const char *resource_type)
+{
+	node->resource_type = resource_type;
+	node->package = DPIPE_PACKAGE;
+	node->fqn = pd_list();
+	pd_append(node->fqn, pd_string(DPIPE_PACKAGE));
+	if (node->type == DPIPE_NODE_SOURCE)
+		pd_append(node->fqn, pd_string(node->schema));
+	pd_append(node->fqn, pd_string(node->name));
+}
+
 /* ---------- linking ---------- */
 
 static void
@@ -259,6 +272,8 @@ source_node(DpipeGraph *graph, const char *qualified)
 								(char *) lsecond(parts)));
 	node->schema = linitial(parts);
 	node->name = node->alias = lsecond(parts);
+	if (node->fqn == NULL)
+		describe(node, "source");
 	return node;
 }
 
@@ -381,11 +396,123 @@ dpipe_graph_load(const Jsonb *vars, DpipeNode *candidate)
 		models = lappend(models, candidate);
 
 	foreach(lc, models)
+	{
+		describe(lfirst(lc), "model");
 		add_node(graph, lfirst(lc));
+	}
 	foreach(lc, models)
 		link_model(graph, lfirst(lc));
 	foreach(lc, models)
 		put_in_order(graph, lfirst(lc), path);
 	check_relations(graph);
 	return graph;
+}
+
+/* ---------- projects ---------- */
+
+static DpipeStatement select_nodes = {
+	"SELECT n.definition::pg_catalog.text FROM dpipe.node n"
+	" WHERE n.project = $1 AND n.enabled ORDER BY n.unique_id COLLATE \"C\"",
+	1,
+{TEXTOID}};
+
+static DpipeStatement select_selectors = {
+	"SELECT p.definition ->> 'selectors', p.definition -> 'packages' -> -1 ->> 'name'"
+	"  FROM dpipe.project p WHERE p.name = $1",
+	1,
+{TEXTOID}};
+
+static char *
+text_of(const PdDoc *doc, const char *key)
+{
+	return (char *) pd_get_text(doc, key);
+}
+
+static DpipeNode *
+project_node(DpipeGraph *graph, PdDoc *doc)
+{
+	DpipeNode  *node = find_or_add(graph, DPIPE_NODE_PROJECT, text_of(doc, "unique_id"));
+	PdDoc	   *tags = pd_get(doc, "tags");
+
+	node->type = DPIPE_NODE_PROJECT;
+	node->doc = doc;
+	node->name = text_of(doc, "name");
+	node->schema = text_of(doc, "schema");
+	node->alias = text_of(doc, "alias");
+	node->resource_type = text_of(doc, "resource_type");
+	node->package = text_of(doc, "package_name");
+	node->path = text_of(doc, "original_file_path");
+	node->fqn = pd_get(doc, "fqn");
+	node->enabled = true;
+	for (int i = 0; pd_is(tags, PD_LIST) && i < tags->n; i++)
+		node->tags = lappend(node->tags, (void *) pd_text(tags->u.items[i]));
+	return node;
+}
+
+static void
+link_project_node(DpipeGraph *graph, DpipeNode *node)
+{
+	PdDoc	   *parents = pd_get(pd_get(node->doc, "depends_on"), "nodes");
+
+	for (int i = 0; pd_is(parents, PD_LIST) && i < parents->n; i++)
+	{
+		DpipeNode  *parent = dpipe_graph_find(graph, pd_text(parents->u.items[i]));
+
+		if (parent != NULL)
+			link_nodes(parent, node);
+	}
+}
+
+/* Documents of a query's column 1, and of its first row the other two. */
+static List *
+read_documents(const char *project, DpipeGraph *graph)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	Datum		args[1] = {CStringGetTextDatum(project)};
+	DpipeSpi	spi;
+	List	   *docs = NIL;
+	uint64		n;
+	char	   *selectors = NULL;
+
+	dpipe_spi_begin(&spi);
+	n = dpipe_spi_run(&select_nodes, args, NULL, true, 0);
+	for (uint64 row = 0; row < n; row++)
+	{
+		char	   *json = dpipe_spi_text(row, 1, cxt);
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+
+		docs = lappend(docs, pd_from_json(json, strlen(json)));
+		pfree(json);
+		MemoryContextSwitchTo(old);
+	}
+	if (dpipe_spi_run(&select_selectors, args, NULL, true, 1) > 0)
+	{
+		selectors = dpipe_spi_text(0, 1, cxt);
+		graph->root_package = dpipe_spi_text(0, 2, cxt);
+	}
+	dpipe_spi_end(&spi);
+	if (selectors != NULL)
+		graph->selectors = pd_from_json(selectors, strlen(selectors));
+	return docs;
+}
+
+void
+dpipe_graph_add_project(DpipeGraph *graph, const char *project)
+{
+	List	   *nodes = NIL;
+	List	   *path = NIL;
+	ListCell   *lc;
+
+	foreach(lc, read_documents(project, graph))
+		nodes = lappend(nodes, project_node(graph, lfirst(lc)));
+	foreach(lc, nodes)
+		link_project_node(graph, lfirst(lc));
+
+	/* Names that were missing are there now: all is put in order anew. */
+	nodes = list_concat_copy(graph->nodes, nodes);
+	foreach(lc, nodes)
+		((DpipeNode *) lfirst(lc))->mark = MARK_NEW;
+	graph->nodes = NIL;
+	foreach(lc, nodes)
+		put_in_order(graph, lfirst(lc), path);
 }

@@ -15,6 +15,8 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "base/doc.h"
+
 /* Package of the models that dpipe_create_model defines. */
 #define DPIPE_PACKAGE "dpipe"
 
@@ -22,6 +24,7 @@ typedef enum DpipeNodeType
 {
 	DPIPE_NODE_MODEL,
 	DPIPE_NODE_SOURCE,			/* a relation that models read by source() */
+	DPIPE_NODE_PROJECT,			/* any node of a dbt project */
 	DPIPE_NODE_MISSING,			/* a name that was ref'ed and is not defined */
 } DpipeNodeType;
 
@@ -33,7 +36,14 @@ typedef struct DpipeNode
 	char	   *schema;			/* of its relation */
 	char	   *alias;			/* name of its relation */
 
-	/* models only */
+	/* what selections go by; NULL for names that are not defined */
+	const char *resource_type;
+	const char *package;
+	const char *path;			/* of its file; NULL: it came from none */
+	PdDoc	   *fqn;
+	PdDoc	   *doc;			/* of a project: as a manifest shows it */
+
+	/* models of dpipe_create_model only */
 	char	   *owner_name;
 	Oid			owner;			/* InvalidOid: gone, renamed or another role */
 	char	   *base_schema;	/* current schema of whoever defined it */
@@ -52,6 +62,7 @@ typedef struct DpipeNode
 	List	   *parents;		/* DpipeNode * */
 	List	   *children;
 	int			mark;			/* scratch of a traversal */
+	int			position;		/* in the graph's list */
 	struct DpipeNode *blame;	/* in a run: the failed node it depends on */
 } DpipeNode;
 
@@ -59,6 +70,8 @@ typedef struct DpipeGraph
 {
 	List	   *nodes;			/* DpipeNode *, each after all of its parents */
 	HTAB	   *by_id;
+	const char *root_package;	/* of the project, or NULL */
+	PdDoc	   *selectors;		/* of its selectors.yml, or NULL */
 } DpipeGraph;
 
 /* What a text says about itself, found by rendering it with execute = false. */
@@ -108,7 +121,40 @@ extern DpipeGraph *dpipe_graph_load(const Jsonb *vars, DpipeNode *candidate);
 extern DpipeNode *dpipe_graph_find(const DpipeGraph *graph, const char *unique_id);
 extern char *dpipe_model_id(const char *package, const char *name);
 
-/* select.c: dbt's grammar; nodes in the graph's order. NULL: all models. */
+/*
+ * The project that a call is for: the one it names, else the only one there
+ * is; NULL: there is none. Only those count that the current user may act as
+ * the owner of; raises when there are several, or none of the name.
+ */
+extern char *dpipe_project_choose(const char *asked);
+
+/*
+ * The nodes of a stored project, with all that they say, upon a graph of
+ * models. Nothing is checked: who may see them is the caller's business.
+ */
+extern void dpipe_graph_add_project(DpipeGraph *graph, const char *project);
+
+/* Tests that a selection reaches only through what they test. */
+typedef enum DpipeIndirect
+{
+	DPIPE_INDIRECT_EAGER,		/* if any of that is selected */
+	DPIPE_INDIRECT_CAUTIOUS,	/* if all of that is selected */
+	DPIPE_INDIRECT_BUILDABLE,	/* the same, or all that it is made of */
+	DPIPE_INDIRECT_EMPTY,		/* never */
+} DpipeIndirect;
+
+typedef struct DpipeSelection
+{
+	const char *nodes;			/* dbt's --select; NULL: all */
+	const char *exclude;
+	const char *selector;		/* a name of selectors.yml */
+	DpipeIndirect indirect;
+} DpipeSelection;
+
+/* select.c: what a selection holds, of all kinds, in the graph's order. */
+extern List *dpipe_select_nodes(const DpipeGraph *graph, const DpipeSelection *selection);
+
+/* The models of dpipe_create_model in it. */
 extern List *dpipe_select(const DpipeGraph *graph, const char *nodes, const char *exclude);
 
 /* config.c */

@@ -1,265 +1,71 @@
 /*
  * select.c
- *		dbt's selection grammar.
+ *		dbt's selections: on one line, and as selectors.yml has them.
  *
  *		selection	criterion set, separated by spaces: union
  *		set			criteria, separated by commas: intersection
  *		criterion	[@] [[n]+] [method:]value [+[n]]
  *
- * A traversal may pass through sources and names that are not defined; only
- * enabled models are ever selected.
+ * A selection is a tree of criteria and sets of them. Evaluating one gives
+ * the nodes that it names and, apart from them, tests that it reaches only
+ * through a part of what they test: with "cautious" and "buildable" they are
+ * in when all of that turns out to be.
  */
 #include "base/compat.h"
 
 #include <limits.h>
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/bitmapset.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
-#include "base/json.h"
+#include "project/method.h"
 #include "project/project.h"
 
-typedef struct Criterion
+typedef enum SpecKind
 {
+	SPEC_CRITERION,
+	SPEC_UNION,
+	SPEC_INTERSECTION,
+	SPEC_DIFFERENCE,
+} SpecKind;
+
+typedef struct Spec
+{
+	SpecKind	kind;
 	const char *text;			/* as written, for messages */
+	DpipeIndirect indirect;
+	List	   *parts;			/* Spec * */
+	bool		expected;		/* warn when it holds nothing */
+
+	/* a criterion */
 	bool		childrens_parents;	/* @ */
 	bool		parents;
 	bool		children;
 	int			parents_depth;	/* -1: all */
 	int			children_depth;
-	char	   *method;
-	char	   *value;
-} Criterion;
+	const DpipeMethod *method;
+	const char *argument;
+	PdDoc	   *value;
+} Spec;
 
-typedef bool (*MethodMatch) (const DpipeNode *node, const char *method, const char *value);
-
-/* ---------- matching ---------- */
-
-/* One [...] of a pattern; *p is behind the bracket. As Python's fnmatch. */
-static bool
-match_class(const char **p, char c)
+/* What a spec holds; positions of nodes in the graph. */
+typedef struct Held
 {
-	const char *s = *p;
-	bool		negated = *s == '!';
-	bool		hit = false;
+	Bitmapset  *direct;
+	Bitmapset  *indirect;
+} Held;
 
-	if (negated)
-		s++;
-	do
-	{
-		if (s[1] == '-' && s[2] != ']' && s[2] != '\0')
-		{
-			hit |= s[0] <= c && c <= s[2];
-			s += 3;
-		}
-		else
-			hit |= *s++ == c;
-	} while (*s != ']' && *s != '\0');
-	if (*s == ']')
-		s++;
-	*p = s;
-	return hit != negated;
-}
-
-/* Is what follows a "[" closed? A "]" that comes first is one of the class. */
-static bool
-is_class(const char *p)
+/* A graph that is being selected from. */
+typedef struct Evaluation
 {
-	if (*p == '!')
-		p++;
-	return *p != '\0' && strchr(p + 1, ']') != NULL;
-}
+	const DpipeGraph *graph;
+	DpipeNode **nodes;			/* by position */
+	int			n;
+} Evaluation;
 
-/* Shell-style wildcards; linear, as only the last star is tried again. */
-static bool
-wildcard_match(const char *p, const char *s)
-{
-	const char *star = NULL;
-	const char *resume = NULL;
-
-	while (*s != '\0')
-	{
-		const char *next = p + 1;
-
-		if (*p == '*')
-		{
-			star = next;
-			resume = s;
-			p = next;
-			continue;
-		}
-		if (*p == '[' && is_class(next))
-		{
-			if (match_class(&next, *s))
-			{
-				p = next;
-				s++;
-				continue;
-			}
-		}
-		else if (*p != '\0' && (*p == '?' || *p == *s))
-		{
-			p++;
-			s++;
-			continue;
-		}
-		if (star == NULL)
-			return false;
-		p = star;
-		s = ++resume;
-	}
-	while (*p == '*')
-		p++;
-	return *p == '\0';
-}
-
-static bool
-is_model(const DpipeNode *node)
-{
-	return node->type == DPIPE_NODE_MODEL && node->enabled;
-}
-
-static bool
-match_fqn(const DpipeNode *node, const char *method, const char *value)
-{
-	const char *dot;
-
-	if (!is_model(node))
-		return false;
-	if (wildcard_match(value, node->name))
-		return true;
-
-	/* dpipe, dpipe.x, dpipe.* */
-	if (strcmp(value, DPIPE_PACKAGE) == 0)
-		return true;
-	dot = strchr(value, '.');
-	return dot != NULL && wildcard_match(pnstrdup(value, dot - value), DPIPE_PACKAGE) &&
-		wildcard_match(dot + 1, node->name);
-}
-
-static bool
-match_tag(const DpipeNode *node, const char *method, const char *value)
-{
-	ListCell   *lc;
-
-	if (!is_model(node))
-		return false;
-	foreach(lc, node->tags)
-	{
-		if (wildcard_match(value, lfirst(lc)))
-			return true;
-	}
-	return false;
-}
-
-static bool
-match_source(const DpipeNode *node, const char *method, const char *value)
-{
-	return node->type == DPIPE_NODE_SOURCE &&
-		(wildcard_match(value, node->schema) ||
-		 wildcard_match(value, psprintf("%s.%s", node->schema, node->name)) ||
-		 wildcard_match(value, psprintf("%s.%s.%s", DPIPE_PACKAGE, node->schema, node->name)));
-}
-
-static bool
-match_resource_type(const DpipeNode *node, const char *method, const char *value)
-{
-	return (is_model(node) && strcmp(value, "model") == 0) ||
-		(node->type == DPIPE_NODE_SOURCE && strcmp(value, "source") == 0);
-}
-
-static bool
-match_package(const DpipeNode *node, const char *method, const char *value)
-{
-	return is_model(node) && (strcmp(value, "this") == 0 || wildcard_match(value, DPIPE_PACKAGE));
-}
-
-/* Does a scalar print, as a person would write it, like the pattern? */
-static bool
-scalar_matches(const JsonbValue *v, const char *value)
-{
-	switch (v->type)
-	{
-		case jbvString:
-			return wildcard_match(value, pnstrdup(v->val.string.val, v->val.string.len));
-		case jbvBool:
-			return pg_strcasecmp(value, v->val.boolean ? "true" : "false") == 0;
-		case jbvNumeric:
-			return strcmp(value, DatumGetCString(DirectFunctionCall1(
-																	 numeric_out, NumericGetDatum(v->val.numeric)))) == 0;
-		default:
-			return false;
-	}
-}
-
-/* config.a.b:value; a list matches by any element, an object by any key. */
-static bool
-match_config(const DpipeNode *node, const char *method, const char *value)
-{
-	const Jsonb *jb = node->config;
-	const char *key = method;
-	JsonbValue *v;
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	e;
-	const char *dot;
-
-	if (!is_model(node))
-		return false;
-	if (strcmp(key, "materialized") == 0)
-		return wildcard_match(value, node->materialized);
-	while ((dot = strchr(key, '.')) != NULL)
-	{
-		v = dpipe_json_field(jb, pnstrdup(key, dot - key));
-		if (v == NULL || v->type != jbvBinary)
-			return false;
-		jb = JsonbValueToJsonb(v);
-		key = dot + 1;
-	}
-	v = dpipe_json_field(jb, key);
-	if (v == NULL)
-		return false;
-	if (v->type != jbvBinary)
-		return scalar_matches(v, value);
-	it = JsonbIteratorInit(v->val.binary.data);
-	while ((token = JsonbIteratorNext(&it, &e, true)) != WJB_DONE)
-		if ((token == WJB_ELEM || token == WJB_KEY) && scalar_matches(&e, value))
-			return true;
-	return false;
-}
-
-static MethodMatch
-find_method(Criterion *c)
-{
-	static const struct
-	{
-		const char *name;
-		MethodMatch match;
-	}			methods[] = {
-		{"fqn", match_fqn},
-		{"package", match_package},
-		{"resource_type", match_resource_type},
-		{"source", match_source},
-		{"tag", match_tag},
-	};
-
-	if (strncmp(c->method, "config.", 7) == 0)
-	{
-		c->method += 7;
-		return match_config;
-	}
-	for (int i = 0; i < lengthof(methods); i++)
-		if (strcmp(c->method, methods[i].name) == 0)
-			return methods[i].match;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("'%s' is not a valid method name", c->method),
-			 errdetail("It stands in the selection criterion \"%s\".", c->text),
-			 errhint("Methods are fqn, tag, source, package, resource_type and config.<name>.")));
-}
-
-/* ---------- parsing ---------- */
+/* ---------- parsing a line ---------- */
 
 static void
 pg_attribute_noreturn() raise_invalid(const char *text)
@@ -290,20 +96,20 @@ parse_depth(const char *text, const char **p)
 }
 
 static void
-parse_prefix(Criterion *c, const char **p)
+parse_prefix(Spec *s, const char **p)
 {
 	const char *start;
 
 	if (**p == '@')
 	{
-		c->childrens_parents = true;
+		s->childrens_parents = true;
 		(*p)++;
 	}
 	start = *p;
-	c->parents_depth = parse_depth(c->text, p);
+	s->parents_depth = parse_depth(s->text, p);
 	if (**p == '+')
 	{
-		c->parents = true;
+		s->parents = true;
 		(*p)++;
 	}
 	else
@@ -312,186 +118,529 @@ parse_prefix(Criterion *c, const char **p)
 
 /* Cuts "+n" off the end of value. */
 static void
-parse_suffix(Criterion *c)
+parse_suffix(Spec *s, char *value)
 {
-	char	   *plus = strrchr(c->value, '+');
+	char	   *plus = strrchr(value, '+');
 	const char *digits;
 
 	if (plus == NULL)
 		return;
 	digits = plus + 1;
-	c->children_depth = parse_depth(c->text, &digits);
+	s->children_depth = parse_depth(s->text, &digits);
 	if (*digits != '\0')
 		return;
-	c->children = true;
+	s->children = true;
 	*plus = '\0';
 }
 
-static Criterion *
-parse_criterion(const char *text)
+static bool
+ends_with(const char *s, const char *end)
 {
-	Criterion  *c = palloc0(sizeof(Criterion));
+	int			n = strlen(s) - strlen(end);
+
+	return n >= 0 && pg_strcasecmp(s + n, end) == 0;
+}
+
+/* Without a method: what looks like a path or a file is one. */
+static const char *
+default_method(const char *value)
+{
+	if (strchr(value, '/') != NULL)
+		return "path";
+	if (ends_with(value, ".sql") || ends_with(value, ".py") || ends_with(value, ".csv"))
+		return "file";
+	return "fqn";
+}
+
+/* Where a method ends: a colon behind letters, digits, _ and dots alone. */
+static const char *
+method_end(const char *p)
+{
+	const char *start = p;
+
+	while (isalnum((unsigned char) *p) || *p == '_' || *p == '.')
+		p++;
+	return *p == ':' && p > start ? p : NULL;
+}
+
+static Spec *
+make_spec(SpecKind kind, const char *text, DpipeIndirect indirect)
+{
+	Spec	   *s = palloc0(sizeof(Spec));
+
+	s->kind = kind;
+	s->text = text;
+	s->indirect = indirect;
+	s->parents_depth = s->children_depth = -1;
+	return s;
+}
+
+static Spec *
+parse_criterion(const char *text, DpipeIndirect indirect)
+{
+	Spec	   *s = make_spec(SPEC_CRITERION, text, indirect);
 	const char *p = text;
 	const char *colon;
+	char	   *value;
 
-	c->text = text;
-
-	c->parents_depth = c->children_depth = -1;
-	parse_prefix(c, &p);
-	colon = strchr(p, ':');
-	c->method = colon != NULL ? pnstrdup(p, colon - p) : "fqn";
-	c->value = pstrdup(colon != NULL ? colon + 1 : p);
-	parse_suffix(c);
-	if (c->value[0] == '\0' || (c->childrens_parents && c->children))
+	parse_prefix(s, &p);
+	colon = method_end(p);
+	value = pstrdup(colon != NULL ? colon + 1 : p);
+	parse_suffix(s, value);
+	if (value[0] == '\0' || (s->childrens_parents && s->children))
 		raise_invalid(text);
-	return c;
+	s->method = dpipe_method_find(colon != NULL ? pnstrdup(p, colon - p) : default_method(value),
+								  &s->argument, text);
+	s->value = pd_string(value);
+	return s;
+}
+
+static Spec *
+parse_set(const char *text, DpipeIndirect indirect)
+{
+	Spec	   *s = make_spec(SPEC_INTERSECTION, text, indirect);
+	char	   *copy = pstrdup(text);
+
+	s->expected = true;
+	for (char *rest = copy; rest != NULL;)
+	{
+		char	   *part = rest;
+
+		rest = strchr(rest, ',');
+		if (rest != NULL)
+			*rest++ = '\0';
+		s->parts = lappend(s->parts, parse_criterion(part, indirect));
+	}
+	return s;
+}
+
+static Spec *
+parse_line(const char *text, DpipeIndirect indirect)
+{
+	Spec	   *s = make_spec(SPEC_UNION, text, indirect);
+	char	   *copy = pstrdup(text);
+	char	   *save = NULL;
+
+	for (char *set = strtok_r(copy, " \t\r\n", &save); set != NULL;
+		 set = strtok_r(NULL, " \t\r\n", &save))
+		s->parts = lappend(s->parts, parse_set(set, indirect));
+	return s;
+}
+
+/* ---------- selectors.yml ---------- */
+
+static Spec *parse_definition(const DpipeGraph *graph, const PdDoc *doc, DpipeIndirect indirect,
+							  int depth);
+
+static void
+pg_attribute_noreturn() raise_definition(const PdDoc *doc, const char *problem)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid selector in selectors.yml: %s", problem),
+					errdetail("It is %s.", pd_to_json(doc))));
+}
+
+static DpipeIndirect
+indirect_of(const char *name)
+{
+	static const char *const names[] = {"eager", "cautious", "buildable", "empty"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return (DpipeIndirect) i;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid indirect selection \"%s\"", name),
+					errhint("It is eager, cautious, buildable or empty.")));
+}
+
+static const PdDoc *
+find_selector(const DpipeGraph *graph, const char *name)
+{
+	PdDoc	   *list = pd_get(graph->selectors, "selectors");
+
+	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+		if (pd_equals(pd_get(list->u.items[i], "name"), name))
+			return pd_get(list->u.items[i], "definition");
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("Could not find selector named %s", name)));
+}
+
+static int
+depth_of(const PdDoc *doc, const char *key)
+{
+	PdDoc	   *value = pd_get(doc, key);
+
+	return pd_is(value, PD_INT) || pd_is(value, PD_STRING) ? atoi(value->u.text) : -1;
+}
+
+static Spec *
+without(Spec *base, Spec *excluded)
+{
+	Spec	   *s;
+
+	if (excluded == NULL)
+		return base;
+	s = make_spec(SPEC_DIFFERENCE, base->text, DPIPE_INDIRECT_EAGER);
+	s->parts = list_make2(base, excluded);
+	return s;
+}
+
+static Spec *
+parse_exclusions(const DpipeGraph *graph, const PdDoc *list, DpipeIndirect indirect, int depth)
+{
+	Spec	   *s = make_spec(SPEC_UNION, "exclude", DPIPE_INDIRECT_EAGER);
+
+	if (!pd_is(list, PD_LIST))
+		raise_definition(list != NULL ? list : pd_null(), "\"exclude\" must be a list");
+	for (int i = 0; i < list->n; i++)
+		s->parts = lappend(s->parts, parse_definition(graph, list->u.items[i], indirect, depth));
+	return s->parts == NIL ? NULL : s;
+}
+
+static Spec *
+parse_group(const DpipeGraph *graph, SpecKind kind, const PdDoc *list, DpipeIndirect indirect,
+			int depth)
+{
+	Spec	   *s = make_spec(kind, "selector", DPIPE_INDIRECT_EAGER);
+	Spec	   *excluded = NULL;
+
+	if (!pd_is(list, PD_LIST))
+		raise_definition(list, "a union or intersection must be a list");
+	for (int i = 0; i < list->n; i++)
+	{
+		PdDoc	   *part = list->u.items[i];
+
+		if (pd_get(part, "exclude") != NULL && part->n == 1)
+			excluded = parse_exclusions(graph, pd_get(part, "exclude"), indirect, depth);
+		else
+			s->parts = lappend(s->parts, parse_definition(graph, part, indirect, depth));
+	}
+	return without(s, excluded);
+}
+
+static Spec *
+parse_method(const DpipeGraph *graph, const PdDoc *doc, DpipeIndirect indirect, int depth)
+{
+	Spec	   *s = make_spec(SPEC_CRITERION, pd_to_json(doc), indirect);
+	const char *method = pd_get_text(doc, "method");
+
+	s->value = pd_get(doc, "value");
+	if (doc->n == 1)
+	{
+		method = pd_text(doc->u.entries[0].key);
+		s->value = doc->u.entries[0].value;
+	}
+	if (method == NULL || s->value == NULL)
+		raise_definition(doc, "expected either 1 key or else \"method\" and \"value\"");
+	if (strcmp(method, "selector") == 0 && pd_text(s->value) != NULL)
+		return parse_definition(graph, find_selector(graph, pd_text(s->value)), indirect, depth);
+	s->method = dpipe_method_find(method, &s->argument, s->text);
+	s->childrens_parents = pd_truth(pd_get(doc, "childrens_parents"));
+	s->parents = pd_truth(pd_get(doc, "parents"));
+	s->children = pd_truth(pd_get(doc, "children"));
+	s->parents_depth = depth_of(doc, "parents_depth");
+	s->children_depth = depth_of(doc, "children_depth");
+	if (pd_get_text(doc, "indirect_selection") != NULL)
+		s->indirect = indirect_of(pd_get_text(doc, "indirect_selection"));
+	if (pd_get(doc, "exclude") == NULL)
+		return s;
+	return without(s, parse_exclusions(graph, pd_get(doc, "exclude"), indirect, depth));
+}
+
+static Spec *
+parse_definition(const DpipeGraph *graph, const PdDoc *doc, DpipeIndirect indirect, int depth)
+{
+	check_stack_depth();
+	if (depth > 100)
+		raise_definition(doc, "selectors are nested too deeply");
+	if (pd_text(doc) != NULL)
+		return parse_criterion(pd_text(doc), indirect);
+	if (!pd_is(doc, PD_DICT))
+		raise_definition(doc != NULL ? doc : pd_null(), "expected a string or a mapping");
+	if (pd_get(doc, "union") != NULL)
+		return parse_group(graph, SPEC_UNION, pd_get(doc, "union"), indirect, depth + 1);
+	if (pd_get(doc, "intersection") != NULL)
+		return parse_group(graph, SPEC_INTERSECTION, pd_get(doc, "intersection"), indirect,
+						   depth + 1);
+	return parse_method(graph, doc, indirect, depth + 1);
+}
+
+/* The selector that counts when nothing is said; NULL: none. */
+static const char *
+default_selector(const DpipeGraph *graph)
+{
+	PdDoc	   *list = pd_get(graph->selectors, "selectors");
+
+	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+		if (pd_truth(pd_get(list->u.items[i], "default")))
+			return pd_get_text(list->u.items[i], "name");
+	return NULL;
 }
 
 /* ---------- traversal ---------- */
 
 /*
- * Add to "reached" whatever is within "depth" edges of its nodes. Breadth
- * first, so that each node is met at its least distance.
+ * What is within "depth" edges of the nodes "from", and they. Breadth first,
+ * so that each node is met at its least distance.
  */
-static List *
-expand(List *reached, bool up, int depth, int *mark)
+static Bitmapset *
+expand(Evaluation *e, Bitmapset *from, bool up, int depth)
 {
-	List	   *level = reached;
-	ListCell   *lc;
-	ListCell   *edge;
+	Bitmapset  *reached = bms_copy(from);
+	Bitmapset  *level = bms_copy(from);
 
-	(*mark)++;
-	foreach(lc, reached)
-		((DpipeNode *) lfirst(lc))->mark = *mark;
-	reached = list_copy(reached);
-	for (int d = 0; level != NIL && (depth < 0 || d < depth); d++)
+	for (int d = 0; !bms_is_empty(level) && (depth < 0 || d < depth); d++)
 	{
-		List	   *next = NIL;
+		Bitmapset  *next = NULL;
+		int			i = -1;
 
-		foreach(lc, level)
+		CHECK_FOR_INTERRUPTS();
+		while ((i = bms_next_member(level, i)) >= 0)
 		{
-			DpipeNode  *node = lfirst(lc);
+			ListCell   *lc;
 
-			foreach(edge, up ? node->parents : node->children)
+			foreach(lc, up ? e->nodes[i]->parents : e->nodes[i]->children)
 			{
-				DpipeNode  *other = lfirst(edge);
+				int			other = ((DpipeNode *) lfirst(lc))->position;
 
-				if (other->mark == *mark)
-					continue;
-				other->mark = *mark;
-				next = lappend(next, other);
+				if (!bms_is_member(other, reached))
+				{
+					reached = bms_add_member(reached, other);
+					next = bms_add_member(next, other);
+				}
 			}
 		}
-		reached = list_concat(reached, next);
 		level = next;
 	}
 	return reached;
 }
 
-static List *
-evaluate_criterion(const DpipeGraph *graph, const char *text, int *mark)
+static bool
+is_test(const DpipeNode *node)
 {
-	Criterion  *c = parse_criterion(text);
-	MethodMatch match = find_method(c);
-	List	   *matched = NIL;
-	List	   *result;
+	return node->resource_type != NULL && (strcmp(node->resource_type, "test") == 0 ||
+										   strcmp(node->resource_type, "unit_test") == 0);
+}
+
+static bool
+parents_in(const DpipeNode *node, const Bitmapset *set)
+{
 	ListCell   *lc;
 
-	foreach(lc, graph->nodes)
+	foreach(lc, node->parents)
 	{
-		if (match(lfirst(lc), c->method, c->value))
-			matched = lappend(matched, lfirst(lc));
+		if (!bms_is_member(((DpipeNode *) lfirst(lc))->position, set))
+			return false;
 	}
-	if (matched == NIL)
-		ereport(WARNING,
-				(errmsg("The selection criterion '%s' does not match any enabled nodes", text)));
-	result = matched;
-	if (c->childrens_parents)
-		return expand(expand(matched, false, -1, mark), true, -1, mark);
-	if (c->parents)
-		result = expand(matched, true, c->parents_depth, mark);
-	if (c->children)
-		result = list_concat_unique_ptr(list_copy(result),
-										expand(matched, false, c->children_depth, mark));
+	return true;
+}
+
+static Bitmapset *
+with_what_it_is_made_of(Evaluation *e, Bitmapset *set, bool sources)
+{
+	Bitmapset  *result = expand(e, set, true, -1);
+
+	for (int i = 0; sources && i < e->n; i++)
+		if (e->nodes[i]->resource_type != NULL && strcmp(e->nodes[i]->resource_type, "source") == 0)
+			result = bms_add_member(result, i);
 	return result;
 }
 
-static List *
-intersection(List *a, List *b)
+/* The tests of what is selected. */
+static Held
+add_tests(Evaluation *e, Bitmapset *selected, DpipeIndirect indirect)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	Held		held = {bms_copy(selected), NULL};
+	Bitmapset  *built = NULL;
+	int			i = -1;
 
-	foreach(lc, a)
+	if (indirect == DPIPE_INDIRECT_EMPTY)
+		return held;
+	if (indirect == DPIPE_INDIRECT_BUILDABLE)
+		built = with_what_it_is_made_of(e, selected, true);
+	while ((i = bms_next_member(selected, i)) >= 0)
 	{
-		if (list_member_ptr(b, lfirst(lc)))
-			result = lappend(result, lfirst(lc));
+		ListCell   *lc;
+
+		foreach(lc, e->nodes[i]->children)
+		{
+			DpipeNode  *test = lfirst(lc);
+
+			if (!is_test(test))
+				continue;
+			if (indirect == DPIPE_INDIRECT_EAGER || parents_in(test, selected) ||
+				(indirect == DPIPE_INDIRECT_BUILDABLE && parents_in(test, built)))
+				held.direct = bms_add_member(held.direct, test->position);
+			else
+				held.indirect = bms_add_member(held.indirect, test->position);
+		}
 	}
-	return result;
+	return held;
 }
 
-static List *
-evaluate_set(const DpipeGraph *graph, char *text, int *mark)
+/* ---------- evaluation ---------- */
+
+static Held
+evaluate_criterion(Evaluation *e, const Spec *s)
 {
-	List	   *result = NIL;
+	Bitmapset  *matched = NULL;
+	Bitmapset  *selected;
+
+	for (int i = 0; i < e->n; i++)
+		if (e->nodes[i]->resource_type != NULL &&
+			(dpipe_is_member(e->nodes[i]) || e->nodes[i]->type == DPIPE_NODE_SOURCE) &&
+			dpipe_method_match(s->method, e->graph, e->nodes[i], s->argument, s->value))
+			matched = bms_add_member(matched, i);
+	selected = bms_copy(matched);
+	if (s->childrens_parents)
+		selected = expand(e, expand(e, matched, false, -1), true, -1);
+	if (s->parents)
+		selected = bms_add_members(selected, expand(e, matched, true, s->parents_depth));
+	if (s->children)
+		selected = bms_add_members(selected, expand(e, matched, false, s->children_depth));
+	return add_tests(e, selected, s->indirect);
+}
+
+static Bitmapset *
+combine(SpecKind kind, Bitmapset *a, Bitmapset *b)
+{
+	switch (kind)
+	{
+		case SPEC_UNION:
+			return bms_union(a, b);
+		case SPEC_INTERSECTION:
+			return bms_intersect(a, b);
+		default:
+			return bms_difference(a, b);
+	}
+}
+
+/* Of tests that were reached through a part: those that are whole by now. */
+static Bitmapset *
+settle_tests(Evaluation *e, Bitmapset *direct, Bitmapset *reached, DpipeIndirect indirect)
+{
+	Bitmapset  *selected = bms_copy(direct);
+	Bitmapset  *measure = direct;
+	int			i = -1;
+
+	if (indirect != DPIPE_INDIRECT_CAUTIOUS && indirect != DPIPE_INDIRECT_BUILDABLE)
+		return direct;
+	if (indirect == DPIPE_INDIRECT_BUILDABLE)
+		measure = with_what_it_is_made_of(e, direct, false);
+	while ((i = bms_next_member(reached, i)) >= 0)
+		if (parents_in(e->nodes[i], indirect == DPIPE_INDIRECT_BUILDABLE ? measure : selected))
+			selected = bms_add_member(selected, i);
+	return selected;
+}
+
+static bool
+holds_member(const Evaluation *e, const Bitmapset *set)
+{
+	int			i = -1;
+
+	while ((i = bms_next_member(set, i)) >= 0)
+		if (e->nodes[i]->resource_type != NULL)
+			return true;
+	return false;
+}
+
+static Held
+evaluate(Evaluation *e, const Spec *s)
+{
+	Held		held = {NULL, NULL};
 	bool		first = true;
-	char	   *part;
+	ListCell   *lc;
 
-	for (char *rest = text; rest != NULL;)
+	check_stack_depth();
+	if (s->kind == SPEC_CRITERION)
+		return evaluate_criterion(e, s);
+	foreach(lc, s->parts)
 	{
-		List	   *nodes;
+		Held		part = evaluate(e, lfirst(lc));
+		Bitmapset  *reached = bms_union(part.direct, part.indirect);
 
-		part = rest;
-		rest = strchr(rest, ',');
-		if (rest != NULL)
-			*rest++ = '\0';
-		nodes = evaluate_criterion(graph, pstrdup(part), mark);
-		result = first ? nodes : intersection(result, nodes);
+		held.direct = first ? part.direct : combine(s->kind, held.direct, part.direct);
+		held.indirect = first ? reached : combine(s->kind, held.indirect, reached);
 		first = false;
 	}
-	return result;
+	held.direct = settle_tests(e, held.direct, held.indirect, s->indirect);
+	if (s->expected && !holds_member(e, held.direct))
+		ereport(WARNING, (errmsg("The selection criterion '%s' does not match any enabled nodes",
+								 s->text)));
+	return held;
 }
 
-/* Sets nodes' mark to *mark: those that the selection holds. */
-static void
-mark_selection(const DpipeGraph *graph, const char *selection, int *mark)
-{
-	List	   *selected = NIL;
-	ListCell   *lc;
-	char	   *copy = pstrdup(selection);
-	char	   *save = NULL;
+/* ---------- the doors ---------- */
 
-	for (char *set = strtok_r(copy, " \t\r\n", &save); set != NULL;
-		 set = strtok_r(NULL, " \t\r\n", &save))
-		selected = list_concat(selected, evaluate_set(graph, set, mark));
-	(*mark)++;
-	foreach(lc, selected)
-		((DpipeNode *) lfirst(lc))->mark = *mark;
+static Spec *
+everything(DpipeIndirect indirect)
+{
+	Spec	   *s = parse_line("fqn:* source:* exposure:* metric:* semantic_model:*", indirect);
+	ListCell   *lc;
+
+	foreach(lc, s->parts)
+		((Spec *) lfirst(lc))->expected = false;
+	return s;
+}
+
+static Spec *
+spec_of(const DpipeGraph *graph, const DpipeSelection *selection)
+{
+	const char *selector = selection->selector;
+	Spec	   *included;
+
+	if (selector == NULL && selection->nodes == NULL && selection->exclude == NULL)
+		selector = default_selector(graph);
+	if (selector != NULL)
+		return parse_definition(graph, find_selector(graph, selector), selection->indirect, 0);
+	included = selection->nodes != NULL ? parse_line(selection->nodes, selection->indirect)
+		: everything(selection->indirect);
+	if (selection->exclude == NULL)
+		return included;
+	return without(included, parse_line(selection->exclude, selection->indirect));
+}
+
+static void
+number_nodes(Evaluation *e)
+{
+	ListCell   *lc;
+
+	e->nodes = palloc(sizeof(DpipeNode *) * Max(list_length(e->graph->nodes), 1));
+	foreach(lc, e->graph->nodes)
+	{
+		DpipeNode  *node = lfirst(lc);
+
+		node->position = e->n;
+		e->nodes[e->n++] = node;
+	}
+}
+
+List *
+dpipe_select_nodes(const DpipeGraph *graph, const DpipeSelection *selection)
+{
+	Evaluation	e = {graph};
+	Held		held;
+	List	   *result = NIL;
+	int			i = -1;
+
+	number_nodes(&e);
+	held = evaluate(&e, spec_of(graph, selection));
+	while ((i = bms_next_member(held.direct, i)) >= 0)
+		if (dpipe_is_member(e.nodes[i]))
+			result = lappend(result, e.nodes[i]);
+	return result;
 }
 
 List *
 dpipe_select(const DpipeGraph *graph, const char *nodes, const char *exclude)
 {
-	int			mark = 1000;	/* above those of the walk that orders */
-	List	   *selected = NIL;
+	DpipeSelection selection = {nodes, exclude, NULL, DPIPE_INDIRECT_EAGER};
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	if (nodes != NULL)
-		mark_selection(graph, nodes, &mark);
-	foreach(lc, graph->nodes)
+	foreach(lc, dpipe_select_nodes(graph, &selection))
 	{
-		DpipeNode  *node = lfirst(lc);
-
-		if (is_model(node) && (nodes == NULL || node->mark == mark))
-			selected = lappend(selected, node);
-	}
-	if (exclude == NULL)
-		return selected;
-	mark_selection(graph, exclude, &mark);
-	foreach(lc, selected)
-	{
-		if (((DpipeNode *) lfirst(lc))->mark != mark)
+		if (((DpipeNode *) lfirst(lc))->type == DPIPE_NODE_MODEL)
 			result = lappend(result, lfirst(lc));
 	}
 	return result;

@@ -22,6 +22,7 @@
 #include "project/loading.h"
 #include "project/node.h"
 #include "project/open.h"
+#include "project/project.h"
 
 PG_FUNCTION_INFO_V1(dpipe_drop_project);
 
@@ -392,6 +393,78 @@ pj_store(PjLoad *load)
 	store_files(load);
 	store_nodes(load, cxt);
 	dpipe_spi_end(&spi);
+}
+
+/* ---------- which project ---------- */
+
+static DpipeStatement select_projects = {
+	"SELECT p.name, r.oid FROM dpipe.project p"
+	"  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = p.owner AND r.oid = p.owner_oid"
+	" ORDER BY p.name COLLATE \"C\"",
+	0,
+	{0}};
+
+static List *
+visible_projects(void)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	DpipeSpi	spi;
+	List	   *all = NIL;
+	List	   *owners = NIL;
+	List	   *names = NIL;
+	uint64		n;
+	ListCell   *lc;
+	ListCell   *owner;
+
+	dpipe_spi_begin(&spi);
+	n = dpipe_spi_run(&select_projects, NULL, NULL, true, 0);
+	for (uint64 row = 0; row < n; row++)
+	{
+		bool		isnull;
+		Datum		oid = dpipe_spi_datum(row, 2, &isnull);
+		char	   *name = dpipe_spi_text(row, 1, cxt);
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+
+		all = lappend(all, name);
+		owners = lappend_oid(owners, isnull ? InvalidOid : DatumGetObjectId(oid));
+		MemoryContextSwitchTo(old);
+	}
+	dpipe_spi_end(&spi);
+
+	/* Who may is asked as the caller, not as the extension's owner. */
+	forboth(lc, all, owner, owners)
+	{
+		Oid			role = lfirst_oid(owner);
+
+		if (OidIsValid(role) ? dpipe_may_act_as(role) : superuser())
+			names = lappend(names, lfirst(lc));
+	}
+	return names;
+}
+
+char *
+dpipe_project_choose(const char *asked)
+{
+	List	   *names = visible_projects();
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+	{
+		if (asked != NULL && strcmp(lfirst(lc), asked) == 0)
+			return lfirst(lc);
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", (char *) lfirst(lc));
+	}
+	if (asked != NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("project \"%s\" does not exist", asked),
+						buf.len > 0 ? errhint("Projects are: %s.", buf.data) : 0));
+	if (list_length(names) > 1)
+		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+						errmsg("there are several projects"),
+						errhint("Name one with the option \"project\": %s.", buf.data)));
+	return names != NIL ? linitial(names) : NULL;
 }
 
 /* ---------- drop ---------- */

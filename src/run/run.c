@@ -1,6 +1,6 @@
 /*
  * run.c
- *		dpipe_run, dpipe_compile, dpipe_ls.
+ *		dpipe_run, dpipe_compile.
  *
  * A run is a function in the caller's transaction: all of it commits or none
  * does. A node that fails is rolled back by itself, and what depends on it is
@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
@@ -28,7 +27,6 @@
 
 PG_FUNCTION_INFO_V1(dpipe_run);
 PG_FUNCTION_INFO_V1(dpipe_compile);
-PG_FUNCTION_INFO_V1(dpipe_ls);
 
 /* ---------- arguments ---------- */
 
@@ -334,53 +332,4 @@ dpipe_compile(PG_FUNCTION_ARGS)
 	result = dpipe_node_render(&r, r.node->sql);
 	dpipe_identity_restore(&id);
 	PG_RETURN_TEXT_P(cstring_to_text(result));
-}
-
-/* ---------- ls ---------- */
-
-static Datum
-text_array(List *strings)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, strings)
-		elems[n++] = CStringGetTextDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-Datum
-dpipe_ls(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *nodes = text_arg(fcinfo, 0);
-	char	   *exclude = text_arg(fcinfo, 1);
-	DpipeGraph *graph;
-	ListCell   *lc;
-
-	check_options(object_arg(fcinfo, 2, "options"), NULL, 0);
-	InitMaterializedSRF(fcinfo, 0);
-	graph = dpipe_graph_load(NULL, NULL);
-	foreach(lc, dpipe_select(graph, nodes, exclude))
-	{
-		DpipeNode  *node = lfirst(lc);
-		Datum		values[8];
-		bool		nulls[8] = {false};
-
-		/* Others' definitions are theirs. */
-		if (OidIsValid(node->owner) ? !dpipe_may_act_as(node->owner) : !superuser())
-			continue;
-		values[0] = CStringGetTextDatum(node->unique_id);
-		values[1] = CStringGetTextDatum("model");
-		values[2] = CStringGetTextDatum(DPIPE_PACKAGE);
-		values[3] = CStringGetTextDatum(node->name);
-		nulls[4] = true;		/* it came from no file */
-		values[4] = (Datum) 0;
-		values[5] = text_array(list_make2(DPIPE_PACKAGE, node->name));
-		values[6] = text_array(node->tags);
-		values[7] = JsonbPGetDatum(node->config);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

@@ -113,4 +113,4 @@ CREATE FUNCTION dpipe_ls(
     RETURNS TABLE (unique_id text, resource_type text, package_name text,
         name text, path text, fqn text[], tags text[], config jsonb)
     LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_ls';
-COMMENT ON FUNCTION dpipe_ls(text, text, jsonb) IS 'the models that a selection holds';
+COMMENT ON FUNCTION dpipe_ls(text, text, jsonb) IS 'the nodes that a selection holds';

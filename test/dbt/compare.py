@@ -15,6 +15,7 @@ extension: dbt asks for a profile, not for a connection.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,75 @@ def compare_nodes(report, manifest, ours):
     return len(theirs)
 
 
+def dbt_ls(args, work, selections):
+    """What dbt selects, for each of the selections, in one process."""
+    script = '''
+import json, sys
+from dbt.cli.main import dbtRunner
+runner = dbtRunner()
+for line in sys.stdin:
+    one = json.loads(line)
+    result = runner.invoke(["--quiet", "--no-send-anonymous-usage-stats", "ls", "--output", "json", "--output-keys", "unique_id"] + one + sys.argv[1:])
+    ids = [json.loads(r)["unique_id"] for r in (result.result or [])] if result.success else None
+    print("RESULT " + json.dumps(ids))
+    sys.stdout.flush()
+'''
+    command = [sys.executable, "-W", "ignore", "-c", script, "--project-dir", args.project, "--profiles-dir", work,
+               "--target-path", work + "/target", "--log-path", work + "/logs", "--vars", args.vars]
+    env = dict(os.environ, DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1", DBT_VERSION_CHECK="0")
+    run = subprocess.run(command, text=True, capture_output=True, env=env,
+                         input="".join(json.dumps(words) + "\n" for words in selections))
+    results = [json.loads(line[7:]) for line in run.stdout.split("\n") if line.startswith("RESULT ")]
+    if len(results) != len(selections):
+        sys.exit("dbt ls failed: " + (run.stdout + run.stderr)[-3000:])
+    return results
+
+
+def ls_arguments(words):
+    """The arguments of dpipe_ls() for those of dbt ls."""
+    nodes = exclude = None
+    options = {}
+    i = 0
+    while i < len(words):
+        name, value = words[i], words[i + 1]
+        if name in ("--select", "-s"):
+            nodes = value
+        elif name == "--exclude":
+            exclude = value
+        else:
+            key = name[2:].replace("-", "_")
+            options.setdefault(key, []).append(value)
+        i += 2
+    return nodes, exclude, {k: v if k.endswith("resource_type") else v[0] for k, v in options.items()}
+
+
+def dpipe_ls(args, selections, name):
+    script = "SET client_min_messages = error;\nCREATE FUNCTION pg_temp.ls(n text, e text, o jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$\n" \
+        "BEGIN RETURN (SELECT coalesce(jsonb_agg(unique_id), '[]') FROM dpipe_ls(n, e, o));\nEXCEPTION WHEN OTHERS THEN RETURN to_jsonb(SQLERRM); END $$;\n"
+    for words in selections:
+        nodes, exclude, options = ls_arguments(words)
+        options["project"] = name
+        script += "SELECT pg_temp.ls(%s, %s, %s);\n" % (dollar(nodes) if nodes else "NULL", dollar(exclude) if exclude else "NULL",
+                                                       dollar(json.dumps(options)))
+    return [json.loads(line) for line in psql(args.psql, script).stdout.split("\n") if line]
+
+
+def compare_selections(report, args, work, name):
+    with open(args.selections) as f:
+        lines = [line.strip() for line in f if line.strip() and not line.startswith("#")]
+    selections = [shlex.split(line if line.startswith("-") else "--select " + shlex.quote(line)) for line in lines]
+    theirs = dbt_ls(args, work, selections)
+    ours = dpipe_ls(args, selections, name)
+    for line, want, got in zip(lines, theirs, ours):
+        if want is None and isinstance(got, str):
+            continue
+        if want is None or isinstance(got, str) or sorted(want) != sorted(got):
+            if isinstance(got, list) and want is not None:
+                want, got = sorted(set(want) - set(got)), sorted(set(got) - set(want))
+            report.differ("selection %s" % line, want, got)
+    return len(lines)
+
+
 def compare_disabled(report, manifest, ours):
     want = sorted(manifest.get("disabled", {}))
     got = sorted(k for k, v in ours.items() if not v["enabled"])
@@ -210,7 +280,9 @@ def main():
             manifest = json.load(f)
         n = compare_nodes(report, manifest, ours)
         compare_disabled(report, manifest, ours)
-        print("%d nodes, %d differences" % (n, report.n))
+        name = manifest["metadata"]["project_name"]
+        m = compare_selections(report, args, work, name) if args.selections else 0
+        print("%d nodes, %d selections, %d differences" % (n, m, report.n))
     finally:
         if not args.keep:
             shutil.rmtree(work)

@@ -1,0 +1,613 @@
+/*
+ * method.c
+ *		What a criterion of a selection looks for: names, tags, paths, kinds,
+ *		configuration and so on, as dbt has them.
+ */
+#include "base/compat.h"
+
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "base/json.h"
+#include "project/method.h"
+
+typedef bool (*MethodMatch) (const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+							 const char *value);
+
+struct DpipeMethod
+{
+	const char *name;
+	MethodMatch match;
+	const char *resource_type;	/* of methods that name nodes of one kind */
+};
+
+/* ---------- patterns ---------- */
+
+/* One [...] of a pattern; *p is behind the bracket. As Python's fnmatch. */
+static bool
+match_class(const char **p, char c)
+{
+	const char *s = *p;
+	bool		negated = *s == '!';
+	bool		hit = false;
+
+	if (negated)
+		s++;
+	do
+	{
+		if (s[1] == '-' && s[2] != ']' && s[2] != '\0')
+		{
+			hit |= s[0] <= c && c <= s[2];
+			s += 3;
+		}
+		else
+			hit |= *s++ == c;
+	} while (*s != ']' && *s != '\0');
+	if (*s == ']')
+		s++;
+	*p = s;
+	return hit != negated;
+}
+
+/* Is what follows a "[" closed? A "]" that comes first is one of the class. */
+static bool
+is_class(const char *p)
+{
+	if (*p == '!')
+		p++;
+	return *p != '\0' && strchr(p + 1, ']') != NULL;
+}
+
+/* Shell-style wildcards; linear, as only the last star is tried again. */
+static bool
+wildcard_match(const char *p, const char *s)
+{
+	const char *star = NULL;
+	const char *resume = NULL;
+
+	while (*s != '\0')
+	{
+		const char *next = p + 1;
+
+		if (*p == '*')
+		{
+			star = next;
+			resume = s;
+			p = next;
+			continue;
+		}
+		if (*p == '[' && is_class(next))
+		{
+			if (match_class(&next, *s))
+			{
+				p = next;
+				s++;
+				continue;
+			}
+		}
+		else if (*p != '\0' && (*p == '?' || *p == *s))
+		{
+			p++;
+			s++;
+			continue;
+		}
+		if (star == NULL)
+			return false;
+		p = star;
+		s = ++resume;
+	}
+	while (*p == '*')
+		p++;
+	return *p == '\0';
+}
+
+/* ---------- nodes ---------- */
+
+bool
+dpipe_is_member(const DpipeNode *node)
+{
+	return (node->type == DPIPE_NODE_MODEL || node->type == DPIPE_NODE_PROJECT) && node->enabled;
+}
+
+static bool
+is_kind(const DpipeNode *node, const char *resource_type)
+{
+	return node->resource_type != NULL && strcmp(node->resource_type, resource_type) == 0;
+}
+
+/* The value of the config at a path, a.b.c; NULL: none. */
+static PdDoc *
+config_of(const DpipeNode *node, const char *path)
+{
+	PdDoc	   *doc = node->doc != NULL ? pd_get(node->doc, "config")
+		: node->config != NULL ? pd_from_jsonb(node->config) : NULL;
+	const char *dot;
+
+	while (doc != NULL && (dot = strchr(path, '.')) != NULL)
+	{
+		doc = pd_get(doc, pnstrdup(path, dot - path));
+		path = dot + 1;
+	}
+	return pd_get(doc, path);
+}
+
+static const char *
+version_of(const DpipeNode *node)
+{
+	PdDoc	   *v = pd_get(node->doc, "version");
+
+	if (pd_is_null(v) || !(is_kind(node, "model") || is_kind(node, "unit_test")))
+		return NULL;
+	return v->kind == PD_STRING || v->kind == PD_INT ? v->u.text : pd_to_json(v);
+}
+
+/* ---------- fqn ---------- */
+
+static bool
+has_wildcard(const char *s)
+{
+	return strpbrk(s, "*?[]") != NULL;
+}
+
+static int
+count_parts(const char *s)
+{
+	int			n = 1;
+
+	for (; *s; s++)
+		n += *s == '.';
+	return n;
+}
+
+/* The parts of an fqn behind "from", joined; dots in names are separators. */
+static char *
+joined(const PdDoc *fqn, int from, char separator)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = from; i < fqn->n; i++)
+		appendStringInfo(&buf, "%s%s", i > from ? (char[]) {separator, '\0'} : "",
+						 pd_text(fqn->u.items[i]));
+	return buf.data;
+}
+
+/* "name_v2" and "name.v2" both mean version 2 of name. */
+static bool
+names_version(const char *value, const char *name, const char *version)
+{
+	const char *dot = strrchr(value, '.');
+	const char *start = value;
+	char	   *last;
+
+	if (strcmp(value, name) == 0)
+		return true;
+	if (dot != NULL)
+	{
+		for (start = dot; start > value && start[-1] != '.'; start--)
+			;
+		if (start == dot)
+			start = value;
+	}
+	last = pstrdup(start);
+	for (char *p = last; *p; p++)
+		if (*p == '.')
+			*p = '_';
+	return strcmp(last, psprintf("%s_%s", name, version)) == 0;
+}
+
+/* Component by component; from the first that has a wildcard on as a whole. */
+static bool
+match_parts(const char *flat, const char *value)
+{
+	while (*value)
+	{
+		int			a = strcspn(flat, ".");
+		int			b = strcspn(value, ".");
+
+		if (has_wildcard(pnstrdup(value, b)))
+			return wildcard_match(value, flat);
+		if (a != b || strncmp(flat, value, a) != 0)
+			return false;
+		flat += a + (flat[a] == '.');
+		value += b + (value[b] == '.');
+	}
+	return true;
+}
+
+static bool
+match_fqn_from(const DpipeNode *node, int from, const char *value)
+{
+	const PdDoc *fqn = node->fqn;
+	bool		versioned = version_of(node) != NULL && fqn->n >= 2;
+	const char *leaf = pd_text(fqn->u.items[fqn->n - 1 - versioned]);
+	char	   *flat;
+
+	if (fqn->n <= from)
+		return false;
+	if (versioned)
+	{
+		if (names_version(value, leaf, pd_text(fqn->u.items[fqn->n - 1])))
+			return true;
+	}
+	else if (strcmp(leaf, value) == 0)
+		return true;
+	flat = joined(fqn, from, '.');
+	if (count_parts(flat) >= count_parts(value) && match_parts(flat, value))
+		return true;
+	return strchr(value, '.') == NULL && has_wildcard(value) && wildcard_match(value, leaf);
+}
+
+static bool
+match_fqn(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+{
+	if (is_kind(node, "source") || node->fqn == NULL)
+		return false;
+	return match_fqn_from(node, 0, value) || match_fqn_from(node, 1, value);
+}
+
+/* ---------- files ---------- */
+
+/* A path and a pattern, component by component; ** is any number of them. */
+static bool
+match_path(const char *pattern, const char *path)
+{
+	for (;;)
+	{
+		int			a = strcspn(pattern, "/");
+		int			b = strcspn(path, "/");
+
+		if (*pattern == '\0')
+			return *path == '\0';
+		if (a == 2 && strncmp(pattern, "**", 2) == 0)
+		{
+			const char *rest = pattern + 2 + (pattern[2] == '/');
+
+			for (;; path += b + 1)
+			{
+				if (match_path(rest, path))
+					return true;
+				b = strcspn(path, "/");
+				if (path[b] == '\0')
+					return *rest == '\0';
+			}
+		}
+		if (*path == '\0' || !wildcard_match(pnstrdup(pattern, a), pnstrdup(path, b)))
+			return false;
+		pattern += a + (pattern[a] == '/');
+		path += b + (path[b] == '/');
+	}
+}
+
+/* The path itself, or a directory that it is in. */
+static bool
+match_path_or_parent(const char *pattern, const char *path)
+{
+	for (const char *p = strchr(path, '/'); p != NULL; p = strchr(p + 1, '/'))
+		if (match_path(pattern, pnstrdup(path, p - path)))
+			return true;
+	return match_path(pattern, path);
+}
+
+static char *
+tidy_pattern(const char *value)
+{
+	char	   *pattern;
+	int			len;
+
+	while (value[0] == '.' && value[1] == '/')
+		value += 2;
+	pattern = pstrdup(value);
+	len = strlen(pattern);
+	while (len > 1 && pattern[len - 1] == '/')
+		pattern[--len] = '\0';
+	return pattern;
+}
+
+/* Paths are those of the root project. */
+static bool
+match_path_method(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+				  const char *value)
+{
+	const char *patch = pd_get_text(node->doc, "patch_path");
+	const char *pattern = tidy_pattern(value);
+
+	if (node->path == NULL || graph->root_package == NULL ||
+		strcmp(graph->root_package, node->package) != 0)
+		return false;
+	if (match_path_or_parent(pattern, node->path))
+		return true;
+	patch = patch != NULL ? strstr(patch, "://") : NULL;
+	return patch != NULL && match_path(pattern, patch + 3);
+}
+
+static bool
+match_file(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+{
+	const char *name;
+	const char *dot;
+
+	if (node->path == NULL)
+		return false;
+	name = strrchr(node->path, '/');
+	name = name != NULL ? name + 1 : node->path;
+	dot = strrchr(name, '.');
+	return wildcard_match(value, name) ||
+		(dot != NULL && wildcard_match(value, pnstrdup(name, dot - name)));
+}
+
+/* ---------- what nodes say ---------- */
+
+static bool
+match_tag(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->tags)
+	{
+		if (wildcard_match(value, lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+match_group(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+{
+	PdDoc	   *group = config_of(node, "group");
+
+	return pd_text(group) != NULL && wildcard_match(value, pd_text(group));
+}
+
+static bool
+match_access(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+			 const char *value)
+{
+	return is_kind(node, "model") && pd_equals(pd_get(node->doc, "access"), value);
+}
+
+static bool
+match_package(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+			  const char *value)
+{
+	if (strcmp(value, "this") == 0)
+		value = graph->root_package != NULL ? graph->root_package : DPIPE_PACKAGE;
+	return wildcard_match(value, node->package);
+}
+
+static bool
+match_resource_type(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+					const char *value)
+{
+	static const char *const known[] = {
+		"model", "analysis", "test", "snapshot", "operation", "seed", "rpc", "sql operation", "doc",
+		"source", "macro", "exposure", "metric", "group", "saved_query", "semantic_model",
+		"unit_test", "fixture", "function",
+	};
+
+	for (int i = 0; i < lengthof(known); i++)
+		if (strcmp(known[i], value) == 0)
+			return is_kind(node, value);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("Invalid resource_type selector \"%s\"", value)));
+}
+
+static bool
+match_test_name(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+				const char *value)
+{
+	const char *name = pd_get_text(pd_get(node->doc, "test_metadata"), "name");
+
+	if (is_kind(node, "unit_test"))
+		return wildcard_match(value, node->name);
+	return name != NULL && wildcard_match(value, name);
+}
+
+static bool
+match_test_type(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+				const char *value)
+{
+	bool		generic = pd_get(node->doc, "test_metadata") != NULL;
+
+	if (strcmp(value, "generic") == 0 || strcmp(value, "schema") == 0)
+		return is_kind(node, "test") && generic;
+	if (strcmp(value, "singular") == 0)
+		return is_kind(node, "test") && !generic;
+	if (strcmp(value, "data") == 0)
+		return is_kind(node, "test");
+	if (strcmp(value, "unit") == 0)
+		return is_kind(node, "unit_test");
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("Invalid test type selector %s: expected \"generic\", \"singular\", \"unit\", or \"data\"",
+					value)));
+}
+
+/* ---------- names of one kind ---------- */
+
+static bool
+match_source(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+			 const char *value)
+{
+	const char *source = node->doc != NULL ? pd_get_text(node->doc, "source_name") : node->schema;
+	int			parts = count_parts(value);
+	const char *dot = strchr(value, '.');
+
+	if (parts > 3)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("Invalid source selector value \"%s\"", value),
+				 errhint("It is source, source.table or package.source.table.")));
+	if (!is_kind(node, "source"))
+		return false;
+	if (parts == 1)
+		return wildcard_match(value, source);
+	if (parts == 3)
+	{
+		if (!wildcard_match(pnstrdup(value, dot - value), node->package))
+			return false;
+		value = dot + 1;
+		dot = strchr(value, '.');
+	}
+	return wildcard_match(pnstrdup(value, dot - value), source) &&
+		wildcard_match(dot + 1, node->name);
+}
+
+/* name or package.name; "argument" is the kind here */
+static bool
+match_named(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+{
+	const char *dot = strchr(value, '.');
+
+	if (count_parts(value) > 2)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("Invalid %s selector value \"%s\"", argument, value),
+						errhint("It is a name, or package.name.")));
+	if (!is_kind(node, argument))
+		return false;
+	if (dot == NULL)
+		return wildcard_match(value, node->name);
+	return wildcard_match(pnstrdup(value, dot - value), node->package) &&
+		wildcard_match(dot + 1, node->name);
+}
+
+/* ---------- versions ---------- */
+
+static int
+compare_versions(const char *a, const char *b)
+{
+	char	   *end_a;
+	char	   *end_b;
+	double		x = strtod(a, &end_a);
+	double		y = strtod(b, &end_b);
+
+	if (*end_a == '\0' && *end_b == '\0')
+		return x < y ? -1 : x > y;
+	return strcmp(a, b);
+}
+
+static bool
+match_version(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
+			  const char *value)
+{
+	const char *version = version_of(node);
+	PdDoc	   *doc = pd_get(node->doc, "latest_version");
+	const char *latest = pd_is_null(doc) ? NULL
+		: doc->kind == PD_STRING || doc->kind == PD_INT ? doc->u.text : pd_to_json(doc);
+
+	if (strcmp(value, "latest") != 0 && strcmp(value, "prerelease") != 0 &&
+		strcmp(value, "old") != 0 && strcmp(value, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("Invalid version type selector %s: expected one of: \"latest\", \"prerelease\", \"old\", or \"none\"",
+						value)));
+	if (!is_kind(node, "model"))
+		return false;
+	if (strcmp(value, "none") == 0)
+		return version == NULL;
+	if (version == NULL || latest == NULL)
+		return false;
+	if (strcmp(value, "latest") == 0)
+		return strcmp(version, latest) == 0;
+	return strcmp(value, "old") == 0 ? compare_versions(version, latest) < 0
+		: compare_versions(version, latest) > 0;
+}
+
+/* ---------- config ---------- */
+
+static bool
+equals_config(const PdDoc *config, const PdDoc *value, bool any_case)
+{
+	if (config->kind == PD_BOOL)
+		return value->kind == PD_BOOL ? value->u.boolean == config->u.boolean
+			: value->kind == PD_STRING &&
+			pg_strcasecmp(value->u.text, config->u.boolean ? "true" : "false") == 0;
+	if (any_case && config->kind == PD_STRING && value->kind == PD_STRING)
+		return pg_strcasecmp(config->u.text, value->u.text) == 0;
+	return pd_equal(config, value);
+}
+
+/* config.a.b:value; a list matches by any element. */
+static bool
+match_config(const DpipeNode *node, const char *argument, const PdDoc *value)
+{
+	PdDoc	   *config;
+	bool		any_case = strcmp(argument, "severity") == 0;
+	static const char *const without[] = {
+		"exposure", "metric", "semantic_model", "saved_query", "unit_test", "function",
+	};
+
+	for (int i = 0; i < lengthof(without); i++)
+		if (is_kind(node, without[i]))
+			return false;
+	if (node->type == DPIPE_NODE_MODEL && strcmp(argument, "materialized") == 0)
+		return value->kind == PD_STRING && strcmp(value->u.text, node->materialized) == 0;
+	config = config_of(node, argument);
+	if (config == NULL)
+		return false;
+	if (config->kind != PD_LIST)
+		return equals_config(config, value, any_case);
+	for (int i = 0; i < config->n; i++)
+		if (equals_config(config->u.items[i], value, any_case))
+			return true;
+	return false;
+}
+
+/* ---------- the table ---------- */
+
+static const DpipeMethod methods[] = {
+	{"access", match_access},
+	{"config", NULL},
+	{"exposure", match_named, "exposure"},
+	{"file", match_file},
+	{"fqn", match_fqn},
+	{"group", match_group},
+	{"metric", match_named, "metric"},
+	{"package", match_package},
+	{"path", match_path_method},
+	{"resource_type", match_resource_type},
+	{"saved_query", match_named, "saved_query"},
+	{"semantic_model", match_named, "semantic_model"},
+	{"source", match_source},
+	{"tag", match_tag},
+	{"test_name", match_test_name},
+	{"test_type", match_test_type},
+	{"unit_test", match_named, "unit_test"},
+	{"version", match_version},
+};
+
+/* Those that need the manifest or the results of another run. */
+static const char *const later[] = {"result", "source_status", "state"};
+
+const DpipeMethod *
+dpipe_method_find(const char *name, const char **argument, const char *text)
+{
+	const char *dot = strchr(name, '.');
+	char	   *first = dot != NULL ? pnstrdup(name, dot - name) : pstrdup(name);
+
+	*argument = dot != NULL ? dot + 1 : "";
+	for (int i = 0; i < lengthof(methods); i++)
+		if (strcmp(methods[i].name, first) == 0 && (methods[i].match != NULL || dot != NULL))
+			return &methods[i];
+	for (int i = 0; i < lengthof(later); i++)
+		if (strcmp(later[i], first) == 0)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("selection by \"%s\" is not supported yet", first)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("'%s' is not a valid method name", name),
+			 errdetail("It stands in the selection criterion \"%s\".", text),
+			 errhint("Methods are access, config.<name>, exposure, file, fqn, group, metric, package, path, resource_type, saved_query, semantic_model, source, tag, test_name, test_type, unit_test and version.")));
+}
+
+bool
+dpipe_method_match(const DpipeMethod *method, const DpipeGraph *graph, const DpipeNode *node,
+				   const char *argument, const PdDoc *value)
+{
+	const char *text;
+
+	if (method->match == NULL)
+		return match_config(node, argument, value);
+	text = value->kind == PD_STRING || value->kind == PD_INT ? value->u.text : pd_to_json(value);
+	return method->match(graph, node, method->resource_type ? method->resource_type : argument, text);
+}
