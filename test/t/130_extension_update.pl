@@ -32,6 +32,10 @@ SQL
 script('0.1.1--0.1.2', "ALTER TABLE dpipe.position DROP COLUMN note;\nSELECT 1 / 0;\n");
 script('0.1.1--0.2',   "ALTER TABLE dpipe.position DROP COLUMN note;\n");
 
+script('0.2', "CREATE SCHEMA dpipe;\n");
+append_to_file("$extensions/needs_dpipe.control", "default_version = '1'\nrequires = 'dpipe'\n");
+append_to_file("$extensions/needs_dpipe--1.sql", "SELECT 1;\n");
+
 my $mock = Dpipe::Mock->new('update', topics => { t => 4 });
 my $node = Dpipe::Node->make('update', install_path => $path);
 my $log  = log_path('update.tsv');
@@ -129,6 +133,15 @@ like(
     'a version of another library is refused');
 is($node->sql($version), '0.1.1', 'as if nothing had happened');
 grows('also to the load');
+
+# Made anew, by a version that does not fit and by way of another extension.
+$node->sql('CREATE DATABASE fresh');
+($status, undef, $error) = $node->psql('fresh', q{CREATE EXTENSION dpipe VERSION '0.2'});
+like($error, qr/does not fit/, 'an extension of another version is not made');
+$node->safe_psql('fresh', q{SET client_min_messages = warning; CREATE EXTENSION needs_dpipe CASCADE});
+ok($node->wait_sql(q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'fresh' AND backend_type = 'dpipe scheduler'},
+        expected => 1), 'one that comes by CASCADE is noticed');
+$node->sql('DROP DATABASE fresh');
 
 # The library was exchanged and the update not made yet, or the other way
 # round: nothing runs, everything says why, nothing crashes.
