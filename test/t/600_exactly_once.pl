@@ -77,13 +77,14 @@ sub make_node
     my $node = Dpipe::Node->make(
         $name,
         install_path => $install_path,
-        conf         => "include_if_exists = 'fault.conf'\n");
+        conf         => "include_if_exists = 'fault.conf'\ndpipe.max_workers = 8\n");
 
     $kafka->create_topic($name, 8);
     $node->create_server('broker', $kafka);
     # Nothing unique about it: what comes twice is to be seen twice.
     $node->sql(<<'SQL');
 CREATE TABLE events (_topic text, _partition int, _offset bigint, _payload text, _load_id bigint);
+CREATE TABLE bounded (_source text, _topic text, _partition int, _offset bigint, _payload text);
 CREATE TABLE committed (topic text, partition int, "offset" bigint, md5 text);
 CREATE TABLE aborted (LIKE committed);
 CREATE TABLE uncommitted (LIKE committed);
@@ -114,20 +115,22 @@ sub start_producer
 # a commit by their nature; of the others as many are aimed as a third takes.
 sub torment
 {
-    my ($node, $faults, $producer, $share, @plan) = @_;
+    my ($node, $faults, $records, @plan) = @_;
+    # Some are kept for moments in which there would be nothing to load.
+    my $share = int(0.8 * $records / @plan);
 
     foreach my $i (0 .. $#plan)
     {
         my $aimed  = $faults->can_be_aimed($plan[$i]) && $faults->{aimed} < 1 + $i / 3;
         my $before = loads($node);
 
-        $producer->say($share);
+        $faults->{producer}->say($share);
         # It works again, and has kept up: only then is there something to
         # interrupt, and the faults are spread over all the records.
         die "nothing is loaded before fault $i"
             unless wait_until(120,
                 sub { loads($node) > $before && position($node) > 0.8 * $i * $share }, 0.05);
-        sleep(rand(0.8 * $share / $rate)) unless $aimed;
+        sleep(rand(0.8 * $share / $rate)) if $faults->can_be_aimed($plan[$i]) && !$aimed;
         note sprintf('%d: %s%s', $i, $plan[$i], $aimed ? ', aimed' : '');
         $faults->strike($plan[$i], $aimed);
     }
@@ -184,10 +187,12 @@ SQL
     return \%found;
 }
 
-# Bounded sources, killed while they noted that they are at their end.
-sub check_bounded
+# Sources beside, killed while they noted that they are at their end, or that
+# there was nothing but aborted records.
+sub check_others
 {
-    my ($node, $faults) = @_;
+    my ($name, $node, $kafka, $faults) = @_;
+    my $end  = ($kafka->watermarks("$name-aborted"))[0][1];
     my $stop = Dpipe::Faults::BOUNDED_STOP;
 
     ok($node->wait_sql(q{SELECT count(*) FROM dpipe.source_status
@@ -204,6 +209,10 @@ WITH want AS (
 SELECT (SELECT count(*) FROM (TABLE want EXCEPT ALL TABLE got) x) +
        (SELECT count(*) FROM (TABLE got EXCEPT ALL TABLE want) x);
 SQL
+    ok($node->wait_sql(q{SELECT position FROM dpipe.source_partition WHERE source = 'aborted'},
+            expected => $end),
+        'a source with aborted records only is at the end');
+    is($node->sql(q{SELECT count(*) FROM bounded WHERE _source = 'aborted'}), 0, 'without a row');
     return;
 }
 
@@ -223,11 +232,11 @@ sub exactly_once
     my $node     = make_node($name, $kafka);
     my $producer = start_producer($name, $kafka, $records);
     my $faults   = Dpipe::Faults->new(
-        node => $node, kafka => $kafka, source => 'ev', topic => $name, target => 'events');
+        node => $node, kafka => $kafka, producer => $producer, source => 'ev', topic => $name, target => 'events');
     my @plan = Dpipe::Faults->plan($nfaults);
 
     $node->sql($faults->definition);
-    torment($node, $faults, $producer, int($records / @plan), @plan);
+    torment($node, $faults, $records, @plan);
     finish_producer($producer);
     my $found = compare($name, $node, $kafka);
 
@@ -247,7 +256,7 @@ sub exactly_once
     is($found->{surplus}, 0, 'nothing is there twice, and nothing that was aborted');
     cmp_ok($found->{dead}, '>', 0, 'what is no JSON is a dead letter');
     is($found->{ledger}, 't', 'the ledger counts what is there');
-    check_bounded($node, $faults);
+    check_others($name, $node, $kafka, $faults);
     is($faults->{swept},  0,   'no process outlives a killed postmaster');
     is($found->{crashes}, '', 'nothing crashed but what was killed');
     $node->stop;
@@ -268,9 +277,9 @@ sub find_out_faulty
     my $node     = make_node('faulty', $kafka, $path);
     my $producer = start_producer('faulty', $kafka, 30000);
     my $faults   = Dpipe::Faults->new(
-        node => $node, kafka => $kafka, source => 'ev', topic => 'faulty', target => 'events');
+        node => $node, kafka => $kafka, producer => $producer, source => 'ev', topic => 'faulty', target => 'events');
     $node->sql($faults->definition);
-    torment($node, $faults, $producer, 5000,
+    torment($node, $faults, 30000,
         ('at load_compared', 'at load_stored', 'at load_before_commit') x 2);
     finish_producer($producer);
     my $found = compare('faulty', $node, $kafka);

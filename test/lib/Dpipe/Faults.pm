@@ -1,7 +1,7 @@
 # What befalls a server that loads: processes that die or stand still, servers
 # and brokers that stop, definitions that change.
 #
-#   my $faults = Dpipe::Faults->new(node => $node, kafka => $kafka,
+#   my $faults = Dpipe::Faults->new(node => $node, kafka => $kafka, producer => $producer,
 #       source => 'ev', topic => 'events', target => 'events');
 #   foreach my $kind (Dpipe::Faults->plan(100)) { $faults->strike($kind, $aimed); }
 #
@@ -20,8 +20,8 @@ use Test::More import => ["note"];
 
 use Dpipe::Process qw(wait_until);
 
-# As near to a commit as this is aimed at.
-use constant AIMED_MS => 20;
+# As near to a commit as this is aimed at, and records in a spoonful.
+use constant { AIMED_MS => 20, FEED => 200 };
 
 # Kinds of faults: how many among a hundred; what psql is told to bring it
 # about; what is done and seen afterwards. The functions are methods.
@@ -82,7 +82,7 @@ sub plan
 
 sub can_be_aimed { my ($class, $kind) = @_; return exists $kinds{$kind}{how}; }
 
-# Options: node, kafka, source, topic, target; workers (2).
+# Options: node, kafka, producer (with credit), source, topic, target; workers (2).
 sub new
 {
     my ($class, %options) = @_;
@@ -151,12 +151,23 @@ SQL
 
 sub log_size { my ($self) = @_; return -s $self->{node}->logfile; }
 
-# What the server's log says since a size of it matches.
+# What the server's log says since a size of it matches. Meanwhile there is
+# always something to load.
 sub await_log
 {
     my ($self, $size, $regex) = @_;
-    wait_until(60, sub { slurp_file($self->{node}->logfile, $size) =~ $regex; }, 0.005)
-        or die "the log does not say $regex";
+    my $fed = time();
+    wait_until(
+        60,
+        sub {
+            if (time() > $fed + 0.5)
+            {
+                $self->{producer}->say(FEED);
+                $fed = time();
+            }
+            return slurp_file($self->{node}->logfile, $size) =~ $regex;
+        },
+        0.005) or die "the log does not say $regex";
     return;
 }
 
@@ -367,26 +378,32 @@ sub terminate_now
     return;
 }
 
-# Nothing but control records moves the position then.
+# A source of which nothing but control records moves the position.
 sub abort_transaction
 {
     my ($self) = @_;
+    my $topic = "$self->{topic}-aborted";
+
+    $self->{kafka}->create_topic($topic, 1) unless $self->{aborted}++;
+    $self->{node}->try_sql(<<SQL);
+SELECT dpipe_create_kafka_source('aborted', server => 'broker', topic => '$topic', target => 'bounded')
+SQL
     $self->{kafka}->produce(
-        topic => $self->{topic}, partitions => 8, records => 50, producers => 1,
+        topic => $topic, partitions => 1, records => 50, producers => 1,
         txn_producers => 1, txn_records => 50, abort_every => 1);
     return;
 }
 
 use constant BOUNDED_STOP => 200;
 
-# A source that reads the first records of each partition and is finished.
+# A source that reads the first records of each partition and is finished;
+# the table "bounded" is the test's.
 sub make_bounded_source
 {
     my ($self) = @_;
     my $name = 'bounded_' . $self->{bounded}++;
     my $stop = join ', ', map { sprintf '"%d": %d', $_, BOUNDED_STOP } 0 .. 7;
     $self->{node}->try_sql(<<SQL);
-CREATE TABLE IF NOT EXISTS bounded (_source text, _topic text, _partition int, _offset bigint, _payload text);
 SELECT dpipe_create_kafka_source('$name', server => 'broker', topic => '$self->{topic}', target => 'bounded',
     options => '{"stop_at": {"$self->{topic}": {$stop}}}');
 SQL
