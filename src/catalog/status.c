@@ -207,9 +207,19 @@ dpipe_status_set_state(DpipeSlotState state, const char *reason)
 	dpipe_status_unlock();
 }
 
+/* Only now does its share of time begin: see seat.c. */
+static void
+begin_turn(DpipeSlotStatus *entry)
+{
+	if (entry->turn_since == 0)
+		entry->turn_since = GetCurrentTimestamp();
+}
+
 static void
 set_idle(DpipeSlotStatus *entry, bool idle)
 {
+	if (idle)
+		begin_turn(entry);
 	if (!idle)
 		entry->idle_since = 0;
 	else if (entry->idle_since == 0)
@@ -252,6 +262,7 @@ dpipe_status_progress(int64 rows, int64 bytes, int64 lag_records,
 	strlcpy(entry->load_path, load_path ? load_path : "",
 			sizeof(entry->load_path));
 	set_idle(entry, false);
+	begin_turn(entry);
 	dpipe_status_unlock();
 }
 

@@ -83,6 +83,7 @@ typedef struct DpipeSlotStatus
 	Latch	   *latch;			/* of the worker; NULL: no process */
 	DpipeSlotOutcome outcome;
 	TimestampTz run_since;		/* start of the present or last run */
+	TimestampTz turn_since;		/* first work of the run; 0: none yet */
 	TimestampTz run_ended;
 	TimestampTz waiting_since;	/* place in the queue for a seat; 0: none */
 	TimestampTz stop_since;		/* when it was asked to stop; 0: was not */

@@ -21,7 +21,7 @@
  * they are of; a scheduler takes one for its slot only when the slot stands
  * far enough ahead in the queue. When slots wait and no seat is free, some
  * worker is asked to yield: one that has had nothing to do for a second, else
- * one that has been running for dpipe.worker_quantum. Its slot then goes to
+ * one that has been working for dpipe.worker_quantum. Its slot then goes to
  * the end of the queue.
  */
 #include "base/compat.h"
@@ -40,6 +40,9 @@
 
 /* With nothing to do for so long, a worker makes room for others. */
 #define IDLE_MS 1000
+
+/* Connecting may take a worker so long before its share of time begins. */
+#define START_MS (5 * 1000)
 
 /* A worker that was asked to stop and did not is terminated after so long. */
 #define STOP_MS 1000
@@ -108,6 +111,7 @@ static void
 reset_run(DpipeSlotStatus *e)
 {
 	e->run_since = GetCurrentTimestamp();
+	e->turn_since = 0;
 	e->run_ended = 0;
 	e->outcome = DPIPE_OUTCOME_NONE;
 	e->yield_requested = false;
@@ -400,6 +404,21 @@ dpipe_seat_fail(int index, uint64 ticket, const char *message)
 /* ---------- fairness ---------- */
 
 /*
+ * Has it had its share? The share is of working time. One that has to make
+ * room before its first batch would have to again at its next turn, and load
+ * nothing ever; but for what never comes to work there is an end as well.
+ */
+static bool
+had_its_turn(const DpipeSlotStatus *e, TimestampTz now, int64 quantum_ms)
+{
+	if (quantum_ms == 0)
+		return true;
+	if (e->turn_since != 0)
+		return older_than(e->turn_since, now, quantum_ms);
+	return older_than(e->run_since, now, Max(quantum_ms, START_MS));
+}
+
+/*
  * The worker that is asked next: the one that has been idle for longest, else
  * the one that has been running for longest, if long enough.
  */
@@ -418,7 +437,7 @@ choose_victim(DpipeSlotStatus *board, TimestampTz now, int64 quantum_ms)
 		if (e->idle_since != 0 && older_than(e->idle_since, now, IDLE_MS) &&
 			(idle == NULL || e->idle_since < idle->idle_since))
 			idle = e;
-		if (older_than(e->run_since, now, quantum_ms) &&
+		if (had_its_turn(e, now, quantum_ms) &&
 			(busy == NULL || e->run_since < busy->run_since))
 			busy = e;
 	}
