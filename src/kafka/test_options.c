@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "base/error.h"
 #include "base/json.h"
 #include "catalog/define.h"
 #include "connect/connect.h"
@@ -289,7 +290,7 @@ try_case(MemoryContext cxt)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		if (!is_users_mistake(edata->sqlerrcode))
-			ReThrowError(edata);
+			dpipe_rethrow(edata);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(cxt);

@@ -40,6 +40,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "base/error.h"
 #include "base/fault.h"
 #include "load/target.h"
 
@@ -249,7 +250,7 @@ attempt(Settling *st, int lo, int hi, bool keep, Failure *failure)
 	PG_END_TRY();
 
 	if (!ok && failure->fault == DPIPE_FAULT_ENVIRONMENT)
-		ReThrowError(failure->edata);
+		dpipe_rethrow(failure->edata);
 	return ok;
 }
 
@@ -339,7 +340,7 @@ settle_lone_record(Settling *st, int record, Failure *failure)
 		{
 			st->witnessed = find_witness(st, record);
 			if (!st->witnessed)
-				ReThrowError(st->suspicion);
+				dpipe_rethrow(st->suspicion);
 		}
 	}
 }
@@ -498,7 +499,7 @@ dpipe_batch_store(DpipeRun *run, DpipeLoad *load, int *settled)
 	*settled = settle(&st);
 	Assert(*settled > 0);
 	if (st.suspects > 0 && st.stored == 0 && !st.witnessed)
-		ReThrowError(st.suspicion);
+		dpipe_rethrow(st.suspicion);
 	run->target->reach = *settled < run->batch->nrecords ? st.reach : 0;
 	retry_foreign_keys(&st, *settled);
 	load->rows = st.rows;

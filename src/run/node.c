@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 
+#include "base/error.h"
 #include "run/run.h"
 
 static bool
@@ -167,7 +168,7 @@ dpipe_node_run(const DpipeRun *run, const DpipeGraph *graph, const DpipeNode *no
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
 		if (ends_the_run(edata))
-			ReThrowError(edata);
+			dpipe_rethrow(edata);
 		note_failure(&build, edata, result);
 		FreeErrorData(edata);
 	}

@@ -27,6 +27,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 
+#include "base/error.h"
 #include "base/identity.h"
 #include "catalog/catalog.h"
 #include "catalog/status.h"
@@ -139,7 +140,7 @@ log_error(ErrorData *edata)
 {
 	PG_TRY();
 	{
-		ReThrowError(edata);
+		dpipe_rethrow(edata);
 	}
 	PG_CATCH();
 	{
