@@ -155,13 +155,6 @@ dpipe_append_json_string(StringInfo out, const char *s, int len)
 	appendStringInfoChar(out, '"');
 }
 
-static inline void
-put_bytes(StringInfo out, const char *data, int len)
-{
-	pq_sendint32(out, len);
-	appendBinaryStringInfo(out, data, len);
-}
-
 static inline bool
 is_space(char c)
 {
@@ -354,13 +347,13 @@ encode_any(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 	if (col->as_text)
 	{
 		/* the receiving side calls the input function */
-		put_bytes(out, text, strlen(text));
+		dpipe_put_bytes(out, text, strlen(text));
 		return true;
 	}
 	datum = InputFunctionCall(&col->input, text, col->input_param,
 							  col->base_typmod);
 	wire = SendFunctionCall(&col->send, datum);
-	put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));
+	dpipe_put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));
 	return true;
 }
 
@@ -392,7 +385,7 @@ encode_text(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 															 col->base_typmod));
 		}
 	}
-	put_bytes(out, value->text, value->text_len);
+	dpipe_put_bytes(out, value->text, value->text_len);
 	return true;
 }
 
@@ -412,7 +405,7 @@ encode_bytea(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 	{
 		if (memchr(s, '\\', value->text_len) != NULL)
 			return encode_any(run, col, value, out);	/* escape format */
-		put_bytes(out, s, value->text_len);
+		dpipe_put_bytes(out, s, value->text_len);
 		return true;
 	}
 
@@ -448,7 +441,7 @@ static bool
 encode_json(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 			StringInfo out)
 {
-	put_bytes(out, value->span, value->span_len);
+	dpipe_put_bytes(out, value->span, value->span_len);
 	return true;
 }
 
@@ -463,8 +456,8 @@ encode_jsonb(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 							ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
 							"column \"%s\": a number overflows numeric format",
 							NameStr(col->name));
-	pq_sendint32(out, value->span_len + 1);
-	pq_sendint8(out, 1);		/* version of jsonb_send */
+	dpipe_put_length(out, value->span_len + 1);
+	pq_writeint8(out, 1);		/* version of jsonb_send */
 	appendBinaryStringInfo(out, value->span, value->span_len);
 	return true;
 }
@@ -476,13 +469,17 @@ encode_bool(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 			StringInfo out)
 {
 	int			len;
-	const char *s = trim(value, &len);
-	bool		b;
+	const char *s;
+	bool		b = value->type == DPIPE_JSON_TRUE;
 
-	if (!parse_bool_with_len(s, len, &b))
-		return refuse_syntax(run, col, value);
-	pq_sendint32(out, 1);
-	pq_sendint8(out, b);
+	if (!b && value->type != DPIPE_JSON_FALSE)
+	{
+		s = trim(value, &len);
+		if (!parse_bool_with_len(s, len, &b))
+			return refuse_syntax(run, col, value);
+	}
+	dpipe_put_length(out, 1);
+	pq_writeint8(out, b);
 	return true;
 }
 
@@ -547,13 +544,13 @@ encode_integer(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 	}
 	if (n < min || n > max)
 		return refuse_range(run, col, value);
-	pq_sendint32(out, size);
+	dpipe_put_length(out, size);
 	if (size == 2)
-		pq_sendint16(out, n);
+		pq_writeint16(out, n);
 	else if (size == 4)
-		pq_sendint32(out, n);
+		pq_writeint32(out, n);
 	else
-		pq_sendint64(out, n);
+		pq_writeint64(out, n);
 	return true;
 }
 
@@ -748,15 +745,16 @@ parse_decimal(const char *s, int len, Decimal *d)
 	return PARSED_OK;
 }
 
+/* Leaves room for the groups, which the caller writes. */
 static void
 put_numeric_header(StringInfo out, int groups, int weight, int sign,
 				   int dscale)
 {
-	pq_sendint32(out, 8 + 2 * groups);
-	pq_sendint16(out, groups);
-	pq_sendint16(out, weight);
-	pq_sendint16(out, sign);
-	pq_sendint16(out, dscale);
+	dpipe_put_length(out, 8 + 2 * groups);
+	pq_writeint16(out, groups);
+	pq_writeint16(out, weight);
+	pq_writeint16(out, sign);
+	pq_writeint16(out, dscale);
 }
 
 /* Base 10000, aligned to the point; see numeric_send. */
@@ -803,7 +801,7 @@ put_decimal(const Decimal *d, StringInfo out)
 				left--;
 			}
 		}
-		pq_sendint16(out, value);
+		pq_writeint16(out, value);
 	}
 	return PARSED_OK;
 }
@@ -1027,8 +1025,8 @@ encode_date(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 
 	if (!parse_iso(value, &iso))
 		return encode_any(run, col, value, out);
-	pq_sendint32(out, sizeof(DateADT));
-	pq_sendint32(out, date2j(iso.year, iso.month, iso.day) -
+	dpipe_put_length(out, sizeof(DateADT));
+	pq_writeint32(out, date2j(iso.year, iso.month, iso.day) -
 				 POSTGRES_EPOCH_JDATE);
 	return true;
 }
@@ -1039,9 +1037,8 @@ put_timestamp(const Iso *iso, int zone, StringInfo out)
 	int64		days = date2j(iso->year, iso->month, iso->day) -
 		POSTGRES_EPOCH_JDATE;
 
-	pq_sendint32(out, sizeof(Timestamp));
-	pq_sendint64(out, days * USECS_PER_DAY + iso->time -
-				 zone * USECS_PER_SEC);
+	dpipe_put_int64(out, days * USECS_PER_DAY + iso->time -
+					zone * USECS_PER_SEC);
 }
 
 /* As in the server: a zone in the text of a timestamp without one is ignored. */
@@ -1081,12 +1078,22 @@ encode_time(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 	if (value->type != DPIPE_JSON_STRING || !parse_iso_time(&s, end, &iso) ||
 		s != end)
 		return encode_any(run, col, value, out);
-	pq_sendint32(out, sizeof(TimeADT));
-	pq_sendint64(out, iso.time);
+	dpipe_put_int64(out, iso.time);
 	return true;
 }
 
 /* ---------- uuid ---------- */
+
+/* A digit's value; 0xFF: not hexadecimal. */
+static const uint8 hex_value[256] = {
+	[0 ... '0' - 1] = 0xFF,
+	['0'] = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+	['9' + 1 ... 'A' - 1] = 0xFF,
+	['A'] = 10, 11, 12, 13, 14, 15,
+	['F' + 1 ... 'a' - 1] = 0xFF,
+	['a'] = 10, 11, 12, 13, 14, 15,
+	['f' + 1 ... 255] = 0xFF,
+};
 
 /* The spellings of uuid_in: braces around, a hyphen after any 4 digits. */
 static bool
@@ -1099,12 +1106,17 @@ parse_uuid(const char *s, int len, uint8 *uuid)
 		s++;
 	for (int i = 0; i < UUID_LEN; i++)
 	{
-		if (end - s < 2 || !isxdigit((uint8) s[0]) || !isxdigit((uint8) s[1]))
+		uint8		high;
+		uint8		low;
+
+		if (end - s < 2)
 			return false;
-		uuid[i] = 0;
-		for (int half = 0; half < 2; half++, s++)
-			uuid[i] = uuid[i] * 16 +
-				(*s <= '9' ? *s - '0' : (*s | 0x20) - 'a' + 10);
+		high = hex_value[(uint8) s[0]];
+		low = hex_value[(uint8) s[1]];
+		if ((high | low) & 0xF0)
+			return false;
+		uuid[i] = high << 4 | low;
+		s += 2;
 		if (s < end && *s == '-' && (i % 2) == 1 && i < UUID_LEN - 1)
 			s++;
 	}
@@ -1121,7 +1133,7 @@ encode_uuid(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 
 	if (!parse_uuid(value->text, value->text_len, uuid))
 		return refuse_syntax(run, col, value);
-	put_bytes(out, (char *) uuid, UUID_LEN);
+	dpipe_put_bytes(out, (char *) uuid, UUID_LEN);
 	return true;
 }
 

@@ -77,8 +77,7 @@ put_moment(DpipeRun *run, DpipeColumn *col, TimestampTz t, StringInfo out)
 
 	if (col->base_type == TIMESTAMPTZOID)
 	{
-		pq_sendint32(out, sizeof(TimestampTz));
-		pq_sendint64(out, t);
+		dpipe_put_int64(out, t);
 		return true;
 	}
 	if (is_number_type(col->base_type))
@@ -173,13 +172,6 @@ put_headers(DpipeRun *run, DpipeColumn *col, const DpipeRecord *record,
 	return col->encode(run, col, &value, out);
 }
 
-static void
-put_bytes(StringInfo out, const char *data, int len)
-{
-	pq_sendint32(out, len);
-	appendBinaryStringInfo(out, data, len);
-}
-
 static bool
 put_key(DpipeRun *run, DpipeColumn *col, const DpipeRecord *record,
 		StringInfo out)
@@ -193,7 +185,7 @@ put_key(DpipeRun *run, DpipeColumn *col, const DpipeRecord *record,
 	}
 	if (col->base_type == BYTEAOID)
 	{
-		put_bytes(out, record->key, record->key_len);
+		dpipe_put_bytes(out, record->key, record->key_len);
 		return true;
 	}
 	if (!dpipe_utf8_valid(record->key, record->key_len))
@@ -350,7 +342,7 @@ put_payload(DpipeRun *run, DpipeColumn *col, const DpipeRecord *record,
 	}
 	if (col->base_type == BYTEAOID)
 	{
-		put_bytes(out, record->payload, record->payload_len);
+		dpipe_put_bytes(out, record->payload, record->payload_len);
 		return true;
 	}
 	if (run->target->raw)
@@ -428,13 +420,13 @@ put_default(DpipeRun *run, int i, StringInfo out)
 				{
 					char	   *text = OutputFunctionCall(&col->text_output, d);
 
-					put_bytes(out, text, strlen(text));
+					dpipe_put_bytes(out, text, strlen(text));
 				}
 				else
 				{
 					bytea	   *wire = SendFunctionCall(&col->send, d);
 
-					put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));
+					dpipe_put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));
 				}
 				break;
 			}
@@ -517,8 +509,7 @@ put_column(DpipeRun *run, int i, const DpipeRecord *record,
 		case DPIPE_ROLE_OFFSET:
 			if (col->base_type == INT8OID)
 			{
-				pq_sendint32(out, sizeof(int64));
-				pq_sendint64(out, record->offset);
+				dpipe_put_int64(out, record->offset);
 				return true;
 			}
 			value = number_value(record->offset);

@@ -15,6 +15,8 @@
 #endif
 
 #include "base/compat.h"
+#include "port/pg_bitutils.h"
+
 #include "load/scan.h"
 
 /* Limits of numeric: see NUMERIC_WEIGHT_MASK and NUMERIC_DSCALE_MAX. */
@@ -26,6 +28,7 @@ typedef struct Scanner
 	const char *start;
 	const char *p;
 	const char *end;
+	const char *key_end;		/* the closing quote of the last key */
 	int			flags;			/* of the value being scanned */
 	int			depth;
 	DpipeJsonError error;
@@ -39,6 +42,48 @@ static const uint8 plain[256] = {
 	[0x5D ... 0xFF] = 1,
 };
 
+/* The same byte eight times. */
+#define REPEAT(c) (UINT64CONST(0x0101010101010101) * (c))
+
+/*
+ * Which bytes of a word are not ordinary: their highest bits. A borrow can
+ * also mark bytes above the first such one, never below it.
+ */
+static inline uint64
+special_bytes(uint64 word)
+{
+	uint64		quote = word ^ REPEAT('"');
+	uint64		backslash = word ^ REPEAT('\\');
+
+	return (((word - REPEAT(0x20)) & ~word) |
+			((quote - REPEAT(1)) & ~quote) |
+			((backslash - REPEAT(1)) & ~backslash)) & REPEAT(0x80);
+}
+
+/* The first byte from p on that is not ordinary, or the end. */
+static inline const char *
+skip_plain(const char *p, const char *end)
+{
+	for (; end - p >= sizeof(uint64); p += sizeof(uint64))
+	{
+		uint64		word;
+		uint64		special;
+
+		memcpy(&word, p, sizeof(word));
+		special = special_bytes(word);
+		if (special == 0)
+			continue;
+#ifdef WORDS_BIGENDIAN
+		break;
+#else
+		return p + pg_rightmost_one_pos64(special) / 8;
+#endif
+	}
+	while (p < end && plain[(uint8) *p])
+		p++;
+	return p;
+}
+
 static inline bool
 fail(Scanner *s, DpipeJsonError error)
 {
@@ -49,7 +94,8 @@ fail(Scanner *s, DpipeJsonError error)
 static inline void
 skip_space(Scanner *s)
 {
-	while (s->p < s->end &&
+	/* mostly there is none or one; the first comparison settles it */
+	while (s->p < s->end && (uint8) *s->p <= ' ' &&
 		   (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
 		s->p++;
 }
@@ -125,8 +171,7 @@ scan_string(Scanner *s)
 	{
 		const char *run = s->p;
 
-		while (s->p < s->end && plain[(uint8) *s->p])
-			s->p++;
+		s->p = skip_plain(s->p, s->end);
 		if (high && s->p > run)
 		{
 			s->flags |= DPIPE_JSON_HAS_SURROGATE;
@@ -309,6 +354,7 @@ scan_key(Scanner *s)
 		return fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
 	if (!scan_string(s))
 		return false;
+	s->key_end = s->p - 1;
 	skip_space(s);
 	if (s->p >= s->end || *s->p != ':')
 		return fail(s, DPIPE_JSON_UNEXPECTED_CHARACTER);
@@ -456,14 +502,7 @@ dpipe_json_scan(const char *text, int len, DpipeJsonFieldCallback field,
 			step = STEP_VALUE;
 			if (depth == 1)
 			{
-				const char *quote = s.p;
-
-				/* back over the colon and the space around it */
-				while (*--quote != ':')
-					;
-				while (*--quote != '"')
-					;
-				key_len = quote - key;
+				key_len = s.key_end - key;
 				key_flags = s.flags;
 				all_flags |= s.flags;
 				s.flags = 0;

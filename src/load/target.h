@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
+#include "libpq/pqformat.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
 
@@ -237,6 +238,33 @@ extern bool dpipe_refuse(DpipeRun *run, const char *stage, int sqlstate,
 						 const char *fmt,...) pg_attribute_printf(4, 5);
 extern bool dpipe_utf8_valid(const char *s, int len);
 extern void dpipe_append_json_string(StringInfo out, const char *s, int len);
+
+/*
+ * The length word of a value, and room for the value: what follows up to that
+ * length may be written by pq_writeint* without another look at the buffer.
+ */
+static inline void
+dpipe_put_length(StringInfo out, int len)
+{
+	enlargeStringInfo(out, sizeof(int32) + len);
+	pq_writeint32(out, len);
+}
+
+static inline void
+dpipe_put_bytes(StringInfo out, const char *data, int len)
+{
+	dpipe_put_length(out, len);
+	memcpy(out->data + out->len, data, len);
+	out->len += len;
+	out->data[out->len] = '\0';
+}
+
+static inline void
+dpipe_put_int64(StringInfo out, int64 n)
+{
+	dpipe_put_length(out, sizeof(int64));
+	pq_writeint64(out, n);
+}
 
 /* row.c: a record as a row */
 extern void dpipe_row_begin_batch(DpipeRun *run);
