@@ -75,9 +75,11 @@ check_storage(Relation target, Oid relid)
 	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	char		relkind;
 	char		persistence;
+	Oid			owner;
 
 	if (!HeapTupleIsValid(tup))
 		return;					/* dropped meanwhile */
+	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
 	relkind = ((Form_pg_class) GETSTRUCT(tup))->relkind;
 	persistence = ((Form_pg_class) GETSTRUCT(tup))->relpersistence;
 	ReleaseSysCache(tup);
@@ -91,6 +93,10 @@ check_storage(Relation target, Oid relid)
 	if (persistence == RELPERSISTENCE_TEMP)
 		refuse_storage(target, relid, "temporary",
 					   "A background worker cannot see it.");
+	/* A target of another role is written as that role: see target.c. */
+	if (superuser() && !superuser_arg(owner))
+		refuse_storage(target, relid, "owned by a role that is no superuser",
+					   "What that role hangs on it would run as a superuser.");
 }
 
 /* A relation that receives rows, with its partitions. */
@@ -197,8 +203,7 @@ check_view(Relation rel)
 
 /*
  * Raise unless records can go into the relation at all; privileges are
- * another matter, and what the relation
- * passes rows on to yet another.
+ * another matter, and what the relation passes rows on to yet another.
  */
 void
 dpipe_admit_relation(Relation rel, bool raw)

@@ -151,6 +151,24 @@ like(error_of(q{SELECT dpipe_seek('su_copy', '"earliest"'); CALL dpipe_sync('su_
 is(loot(), '', 'and runs as nobody');
 as_mallory('TRUNCATE m.bold');
 
+# A superuser's own view, table or rule that passes rows on to her table.
+$node->sql(<<'SQL');
+CREATE VIEW public.over AS SELECT n, _offset FROM m.copy;
+CREATE VIEW public.over_view AS SELECT * FROM public.over;
+CREATE TABLE public.parted (n int, _offset bigint) PARTITION BY LIST (n);
+CREATE TABLE public.part PARTITION OF public.parted DEFAULT;
+ALTER TABLE public.part OWNER TO mallory;
+CREATE TABLE public.ruled (n int, _offset bigint);
+CREATE RULE r AS ON INSERT TO public.ruled DO ALSO INSERT INTO m.copy (n) VALUES (NEW.n);
+SQL
+forget();
+foreach my $table (qw(over over_view parted ruled))
+{
+    like(error_of(qq{SELECT dpipe_create_kafka_source('x', 'k', 't', 'public.$table')}),
+        qr/0A000.*behind it is owned by a role that is no superuser/s, "$table of a superuser's is no way to a table of mallory's");
+}
+is(loot(), '', 'nothing ran');
+
 # ---- mallory's sources, used by a superuser ----
 
 foreach my $table (qw(mine mine_ruled))
