@@ -21,7 +21,7 @@ if [ ! -e "$prefix/complete" ]; then
     echo "Building PostgreSQL $major for valgrind (about 10 minutes, kept in $prefix)" >&2
     {
         # shellcheck disable=SC2086
-        apt-get install -y --no-install-recommends $packages
+        apt-get install -y --no-install-recommends --no-upgrade $packages
         # Sources from where the packages come from, without touching the
         # system's lists. Not every mirror has the source of every update.
         mkdir -p parts lists/partial cache
