@@ -218,12 +218,16 @@ sub let_go
 
 sub worker_goes_on { my ($self) = @_; return $self->let_go(0.1 + rand 1.5); }
 
-# While it stands still its slot becomes another's, and it is told to leave.
+# While it stands still its slot becomes another's, and it is told to leave. In
+# the middle of a transaction it holds its position: the change waits for that.
 sub worker_goes_on_in_other_slots
 {
     my ($self) = @_;
-    $self->{node}->sql($self->change_workers);
+    my $psql = Dpipe::Process->start(
+        [ 'psql', '-Xq', '-d', $self->{node}->connstr('postgres'), '-c', $self->change_workers ]);
     $self->let_go(0.1 + rand 2);
+    my $status = $psql->wait_end(60);
+    die 'the definition could not be changed' unless defined $status && $status == 0;
     $self->workers_are_as_many;
     return;
 }
