@@ -91,7 +91,7 @@ $kafka->stop;
 report(
     bench  => 'kafka_position',
     value  => sprintf('%.2f', $ms{p100_alone} / $ms{p1_alone}),
-    unit   => 'of 1 partition, with 100',
+    unit   => 'of 1 partition at 100',
     value_1000 => sprintf('%.2f', $ms{p1000_alone} / $ms{p1_alone}),
     @figures,
     loads  => $loads);
