@@ -144,6 +144,37 @@ column_tags(const PdDoc *column)
 	return result;
 }
 
+/* Constraints with all their fields. */
+static PdDoc *
+constraints_of(const PjFile *file, const PdDoc *list, bool model)
+{
+	static const char *const known[] = {
+		"check", "not_null", "unique", "primary_key", "foreign_key", "custom",
+	};
+	PdDoc	   *result = pd_list();
+
+	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+	{
+		PdDoc	   *given = list->u.items[i];
+		PdDoc	   *doc = pd_dict();
+
+		if (!is_one_of(pd_get_text(given, "type"), known, lengthof(known)))
+			pj_raise(file, given, "Invalid constraint type");
+		pd_put(doc, "type", pd_get(given, "type"));
+		pd_put(doc, "name", pd_null());
+		pd_put(doc, "expression", pd_null());
+		pd_put(doc, "warn_unenforced", pd_bool(true));
+		pd_put(doc, "warn_unsupported", pd_bool(true));
+		pd_put(doc, "to", pd_null());
+		pd_put(doc, "to_columns", pd_list());
+		if (model)
+			pd_put(doc, "columns", pd_list());
+		pd_update(doc, given);
+		pd_append(result, doc);
+	}
+	return result;
+}
+
 static PdDoc *
 column_doc(PjFile *file, PdDoc *column)
 {
@@ -166,7 +197,7 @@ column_doc(PjFile *file, PdDoc *column)
 	pd_put(doc, "description", or_default(pd_get(column, "description"), pd_string("")));
 	pd_put(doc, "meta", meta);
 	pd_put(doc, "data_type", or_default(pd_get(column, "data_type"), pd_null()));
-	pd_put(doc, "constraints", or_default(pd_get(column, "constraints"), pd_list()));
+	pd_put(doc, "constraints", constraints_of(file, pd_get(column, "constraints"), false));
 	pd_put(doc, "quote", or_default(pd_get(column, "quote"), pd_null()));
 	pd_put(doc, "config", config);
 	pd_put(doc, "tags", tags);
@@ -220,10 +251,12 @@ config_of(const PjFile *file, PdDoc *entry)
 
 /* ---------- finding what a patch is for ---------- */
 
+/* An enabled one of the project, of any other, a disabled one of the project. */
 static PjNode *
 find_node(const PjLoad *load, const char *resource_type, const char *name, const PjProject *project)
 {
-	PjNode	   *found = NULL;
+	PjNode	   *elsewhere = NULL;
+	PjNode	   *disabled = NULL;
 	ListCell   *lc;
 
 	foreach(lc, (List *) pj_table_get(load->by_name, name))
@@ -233,12 +266,14 @@ find_node(const PjLoad *load, const char *resource_type, const char *name, const
 		if (strcmp(node->resource_type, resource_type) != 0 || strcmp(node->name, name) != 0 ||
 			node->test_metadata != NULL)
 			continue;
-		if (node->project == project)
+		if (node->project == project && node->enabled)
 			return node;
-		if (found == NULL && node->enabled)
-			found = node;
+		if (node->enabled && elsewhere == NULL)
+			elsewhere = node;
+		if (node->project == project && disabled == NULL)
+			disabled = node;
 	}
-	return found;
+	return elsewhere != NULL ? elsewhere : disabled;
 }
 
 static void
@@ -255,7 +290,8 @@ patch_node(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *column
 	node->more = node->more != NULL ? node->more : pd_dict();
 	if (strcmp(node->resource_type, "model") == 0)
 	{
-		pd_put(node->more, "constraints", or_default(pd_get(entry, "constraints"), pd_list()));
+		pd_put(node->more, "constraints",
+			   constraints_of(file, pd_get(entry, "constraints"), true));
 		pd_put(node->more, "deprecation_date",
 			   or_default(pd_get(entry, "deprecation_date"), pd_null()));
 		pd_put(node->more, "time_spine", or_default(pd_get(entry, "time_spine"), pd_null()));
