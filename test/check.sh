@@ -8,6 +8,7 @@
 # "N passed, N failed, N skipped".
 #
 #   DPIPE_LONG=1      also what takes longer (make check-long)
+#   DPIPE_DBT_SKIP    why to do without dbt itself
 #   DPIPE_KAFKA_SKIP  why to do without a real Kafka, and so without Java
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -45,6 +46,13 @@ elif answer=$(sh test/lib/kafka_fetch.sh); then
     [ -z "${DPIPE_LONG:-}" ] || sh test/lib/kafka_fetch.sh 4.4.0 > /dev/null || true
 else
     export DPIPE_KAFKA_SKIP="$(tail -n 1 <<< "$answer")"
+fi
+if [ -n "${DPIPE_DBT_SKIP:-}" ]; then
+    :
+elif answer=$(sh test/lib/dbt_fetch.sh); then
+    export DPIPE_DBT_PYTHON="$answer"
+else
+    export DPIPE_DBT_SKIP="$(tail -n 1 <<< "$answer")"
 fi
 bindir=$(dirname "$pg_config")
 pgxs=$(dirname "$("$pg_config" --pgxs)")/../..

@@ -285,7 +285,7 @@ pj_render_description(PjLoad *load, const PjProject *project, const char *text,
 static void
 render_for_notes(PjScope *scope, PjNode *node, const char *text)
 {
-	JinjaTemplate *tmpl = jinja_parse_dialect(jinja_env_context(scope->env), node->path, text,
+	JinjaTemplate *tmpl = jinja_parse_dialect(jinja_env_context(scope->env), node->original_path, text,
 											  strlen(text), &pj_dialect);
 
 	jinja_env_set_lenient(scope->env, true);

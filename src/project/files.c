@@ -37,6 +37,7 @@ typedef struct Origin
 	HTAB	   *texts;			/* by path */
 	int64		bytes;
 	int			nfiles;
+	List	   *warned;			/* links that lead out: char * */
 } Origin;
 
 /* ---------- text ---------- */
@@ -119,9 +120,22 @@ is_under(const char *path, const char *root)
 	return strncmp(path, root, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
+static bool
+has_path(const List *paths, const char *path)
+{
+	ListCell   *lc;
+
+	foreach(lc, paths)
+	{
+		if (strcmp(lfirst(lc), path) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The resolved path, or NULL if there is nothing there or it leads out. */
 static char *
-resolve(const Origin *o, const char *root, const char *path)
+resolve(Origin *o, const char *root, const char *path)
 {
 	char		buf[PATH_MAX];
 	const char *full = psprintf("%s/%s", root, path);
@@ -135,8 +149,10 @@ resolve(const Origin *o, const char *root, const char *path)
 	}
 	if (!is_under(buf, root))
 	{
-		ereport(WARNING, (errmsg("\"%s\" leads out of the project's directory and is left out",
-								 full)));
+		if (!has_path(o->warned, full))
+			ereport(WARNING, (errmsg("\"%s\" leads out of the project's directory and is left out",
+									 full)));
+		o->warned = lappend(o->warned, (void *) full);
 		return NULL;
 	}
 	return pstrdup(buf);
@@ -319,19 +335,6 @@ search_texts(Origin *o, PjProject *project, PjKind kind, const char *searched)
 		text = pj_table_get(o->texts, path);
 		add_file(o, project, kind, searched, path + strlen(start), text, strlen(text));
 	}
-}
-
-static bool
-has_path(const List *paths, const char *path)
-{
-	ListCell   *lc;
-
-	foreach(lc, paths)
-	{
-		if (strcmp(lfirst(lc), path) == 0)
-			return true;
-	}
-	return false;
 }
 
 /*

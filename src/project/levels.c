@@ -379,9 +379,13 @@ static void
 check_bool(const PjNode *node, const PdDoc *config, const char *key)
 {
 	PdDoc	   *value = pd_get(config, key);
+	PjFile		file = *node->file;
 
+	/* Its place is in the file that says it. */
+	if (pd_get(node->patch_config, key) != NULL && node->patch_path != NULL)
+		file.path = strstr(node->patch_path, "://") + 3;
 	if (!pd_is_null(value) && value->kind != PD_BOOL)
-		pj_raise(node->file, value, "config \"%s\" of %s must be true or false, not %s", key,
+		pj_raise(&file, value, "config \"%s\" of %s must be true or false, not %s", key,
 				 node->unique_id, pd_to_json(value));
 }
 

@@ -175,6 +175,8 @@ typedef struct PjLoad
 	PdDoc	   *selectors;		/* of selectors.yml */
 	const char *parse_key;		/* what parsing depends on besides a file */
 	int			nreparsed;
+	PdDoc	   *definition;		/* of a stored project that was read again */
+	const char *version;		/* of it */
 	bool		is_new;			/* no project of the name is stored */
 } PjLoad;
 
@@ -196,6 +198,7 @@ extern void pj_read_files(PjLoad *load, const Jsonb *files);
 /* settle.c */
 extern PjProject *pj_settle(PjLoad *load, const char *prefix, const char *text, int len);
 extern int	pj_compare_text(const ListCell *a, const ListCell *b);
+extern void pj_settle_paths(PjProject *project);
 extern const char *pj_strip(const char *text, int *len);
 
 /* levels.c */

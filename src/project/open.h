@@ -16,4 +16,12 @@ extern void pj_read_root(PjLoad *load);
 extern char *pj_default_schema(void);
 extern char *pj_path_to_store(void);
 
+/*
+ * compile.c: the text of a node of a stored project, as it would run now;
+ * NULL when the project has none of the name or unique id. It is rendered as
+ * the project's owner.
+ */
+extern char *pj_compile(const char *project, const char *name, const char *inline_text,
+						const Jsonb *vars, bool full_refresh);
+
 #endif							/* DPIPE_PROJECT_OPEN_H */

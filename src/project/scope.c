@@ -133,7 +133,7 @@ pj_node_relation(PjScope *scope, const PjNode *node)
 	};
 
 	if (pd_equals(pd_get(node->config, "materialized"), "ephemeral") &&
-		strcmp(node->resource_type, "model") == 0)
+		strcmp(node->resource_type, "model") == 0 && scope->execute)
 		rel.text = psprintf("__dbt__cte__%s", node->name);
 	return dpipe_relation_new(scope->env, &rel);
 }
@@ -605,6 +605,15 @@ adapter_none(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_none(env);
 }
 
+/* Of what cannot be asked yet an answer would be a wrong one. */
+static void
+refuse_at_runtime(const PjScope *scope, const char *what)
+{
+	if (scope->execute)
+		jinja_raise(scope->env, ERRCODE_FEATURE_NOT_SUPPORTED,
+					"%s is not supported yet when a node is compiled", what);
+}
+
 static JinjaValue *
 adapter_attribute(JinjaEnv *env, void *object, const char *name)
 {
@@ -614,6 +623,7 @@ adapter_attribute(JinjaEnv *env, void *object, const char *name)
 		return jinja_function(env, name, adapter_type, object);
 	if (strcmp(name, "quote") == 0)
 		return jinja_function(env, name, adapter_quote, object);
+	refuse_at_runtime(object, psprintf("adapter.%s()", name));
 	if (strncmp(name, "get_columns", 11) == 0 || strncmp(name, "list_", 5) == 0 ||
 		strcmp(name, "get_missing_columns") == 0)
 		return jinja_function(env, name, adapter_list, object);
@@ -630,10 +640,30 @@ fn_empty(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_string(env, "");
 }
 
-static JinjaValue *
-fn_false(JinjaEnv *env, void *arg, const JinjaArgs *args)
+static bool
+full_refresh_of(const PjScope *scope)
 {
-	return jinja_bool(env, false);
+	PdDoc	   *config = config_lookup((PjScope *) scope, "full_refresh");
+
+	return pd_is_null(config) ? scope->full_refresh : pd_truth(config);
+}
+
+static JinjaValue *
+fn_should_full_refresh(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+
+	return jinja_bool(env, scope->execute && full_refresh_of(scope));
+}
+
+static JinjaValue *
+fn_is_incremental(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+
+	return jinja_bool(env, scope->execute && scope->node != NULL &&
+					  pd_equals(pd_get(scope->node->config, "materialized"), "incremental") &&
+					  !full_refresh_of(scope) && pj_table_exists(scope->node));
 }
 
 /* A test's relation: only the rows that its config "where" names. */
@@ -682,6 +712,34 @@ builtins(PjScope *scope)
 	return dict;
 }
 
+/* Names that ask the database, or what has been run. */
+static JinjaValue *
+runtime_name(PjScope *scope, const char *name)
+{
+	static const struct
+	{
+		const char *name;
+		JinjaFunction fn;
+	}			functions[] = {
+		{"statement", fn_empty},
+		{"run_query", adapter_none},
+		{"load_result", adapter_none},
+		{"metric", fn_metric},
+	};
+
+	for (int i = 0; i < lengthof(functions); i++)
+	{
+		if (strcmp(name, functions[i].name) != 0)
+			continue;
+		refuse_at_runtime(scope, psprintf("%s()", name));
+		return jinja_function(scope->env, functions[i].name, functions[i].fn, scope);
+	}
+	if (strcmp(name, "graph") != 0)
+		return NULL;
+	refuse_at_runtime(scope, "graph");
+	return jinja_dict(scope->env);
+}
+
 /* What only templates of a node have. */
 static JinjaValue *
 node_name(PjScope *scope, const char *name)
@@ -694,12 +752,8 @@ node_name(PjScope *scope, const char *name)
 	}			functions[] = {
 		{"ref", fn_ref},
 		{"source", fn_source},
-		{"metric", fn_metric},
-		{"is_incremental", fn_false},
-		{"should_full_refresh", fn_false},
-		{"statement", fn_empty},
-		{"run_query", adapter_none},
-		{"load_result", adapter_none},
+		{"is_incremental", fn_is_incremental},
+		{"should_full_refresh", fn_should_full_refresh},
 		{"get_where_subquery", fn_where_subquery},
 	};
 
@@ -720,13 +774,11 @@ node_name(PjScope *scope, const char *name)
 		return jinja_bool(env, scope->execute);
 	if (strcmp(name, "adapter") == 0)
 		return jinja_object(env, &adapter_ops, scope);
-	if (strcmp(name, "graph") == 0)
-		return jinja_dict(env);
 	if (strcmp(name, "builtins") == 0)
 		return builtins(scope);
 	if (strcmp(name, "context") == 0)
 		return jinja_object(env, &context_ops, scope);
-	return NULL;
+	return runtime_name(scope, name);
 }
 
 static JinjaValue *

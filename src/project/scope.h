@@ -20,6 +20,9 @@ typedef struct PjScope
 	JinjaEnv   *env;
 	JinjaContext *context;
 	bool		execute;
+	bool		full_refresh;	/* as asked for; config("full_refresh") wins */
+	bool		any_ref;		/* a text that has not been parsed before */
+	List	   *ephemeral;		/* PjNode *: those that ref() has named */
 	bool		yaml;			/* a value of a YAML file: no macros, no node */
 	PdDoc	   *doc;			/* of the node, made when asked for */
 } PjScope;
@@ -38,6 +41,7 @@ extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);
 
 /* runtime.c */
 extern JinjaValue *pj_runtime_ref(PjScope *scope, const PdDoc *ref);
+extern bool pj_table_exists(const PjNode *node);
 extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
 
 /* The value of a macro, noted as something that the node uses. */

@@ -175,8 +175,8 @@ paths_below(const List *paths, const char *folder)
 	return result;
 }
 
-static void
-settle_paths(PjProject *project)
+void
+pj_settle_paths(PjProject *project)
 {
 	static const struct
 	{
@@ -271,7 +271,7 @@ pj_settle(PjLoad *load, const char *prefix, const char *text, int len)
 	if (!pd_is(project->quoting, PD_DICT))
 		project->quoting = pd_dict();
 	check_required_version(project);
-	settle_paths(project);
+	pj_settle_paths(project);
 	load->projects = lappend(load->projects, project);
 	return project;
 }

@@ -23,6 +23,7 @@
 
 #include "base/identity.h"
 #include "base/json.h"
+#include "project/open.h"
 #include "run/run.h"
 
 PG_FUNCTION_INFO_V1(dpipe_run);
@@ -287,18 +288,32 @@ inline_node(char *text, const Jsonb *vars)
 	return node;
 }
 
+/* A model of dpipe_create_model, or NULL. */
 static DpipeNode *
-node_to_compile(const DpipeGraph *graph, const char *name)
+own_model(const DpipeGraph *graph, const char *name)
 {
 	DpipeNode  *node = dpipe_graph_find(graph, name);
 
 	if (node == NULL)
 		node = dpipe_graph_find(graph, dpipe_model_id(DPIPE_PACKAGE, name));
 	if (node == NULL || node->type != DPIPE_NODE_MODEL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+		return NULL;
 	dpipe_model_check_owner(node);
 	return node;
+}
+
+/* Of the project that is named, or of the only one there is. */
+static char *
+compile_in_project(const char *asked, const char *name, const char *text, const Jsonb *vars,
+				   bool full_refresh)
+{
+	char	   *project = dpipe_project_choose(asked);
+	char	   *sql = project != NULL ? pj_compile(project, name, text, vars, full_refresh) : NULL;
+
+	if (sql == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+	return sql;
 }
 
 Datum
@@ -311,19 +326,27 @@ dpipe_compile(PG_FUNCTION_ARGS)
 	DpipeIdentity id;
 	char	   *result;
 	Jsonb	   *vars = object_arg(fcinfo, 2, "vars");
+	bool		full_refresh = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	Jsonb	   *options = object_arg(fcinfo, 4, "options");
+	static const char *const known[] = {"project"};
+	char	   *project;
 
 	if ((name == NULL) == (text == NULL))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("dpipe_compile takes either a node or an inline text")));
-	check_options(object_arg(fcinfo, 4, "options"), NULL, 0);
+	check_options(options, known, lengthof(known));
+	project = dpipe_json_string(options, "option", "project", NULL);
 
 	graph = dpipe_graph_load(vars, NULL);
 	memset(&r, 0, sizeof(r));
 	r.graph = graph;
-	r.node = name != NULL ? node_to_compile(graph, name) : inline_node(text, vars);
+	if (project == NULL)
+		r.node = name != NULL ? own_model(graph, name) : inline_node(text, vars);
+	if (r.node == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(compile_in_project(project, name, text, vars, full_refresh)));
 	r.vars = vars;
 	r.execute = true;
-	r.full_refresh = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	r.full_refresh = full_refresh;
 	r.command = "compile";
 	r.invocation_id = new_uuid();
 	r.started_at = GetCurrentTimestamp();

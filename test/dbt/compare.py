@@ -74,17 +74,6 @@ def profile(top, database, schema, target):
         "user": os.environ.get("PGUSER", "postgres"), "password": "", "dbname": database, "schema": schema, "threads": 1}}}})
 
 
-def dbt(top, work, args, *more):
-    command = [sys.executable, "-W", "ignore", "-c", "from dbt.cli.main import cli; cli()", "--no-send-anonymous-usage-stats", *more,
-               "--project-dir", top, "--profiles-dir", work, "--target-path", work + "/target", "--log-path", work + "/logs",
-               "--vars", args.vars]
-    env = dict(os.environ, DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1", DBT_VERSION_CHECK="0")
-    run = subprocess.run(command, text=True, capture_output=True, env=env)
-    if run.returncode != 0:
-        sys.exit("dbt failed: " + (run.stdout + run.stderr)[-3000:])
-    return run.stdout
-
-
 def without_nulls(value):
     if isinstance(value, dict):
         return {k: without_nulls(v) for k, v in value.items() if v is not None}
@@ -165,18 +154,20 @@ def compare_nodes(report, manifest, ours):
     return len(theirs)
 
 
-def dbt_ls(args, work, selections):
-    """What dbt selects, for each of the selections, in one process."""
+def dbt(args, work, selections):
+    """Let dbt parse the project; what it selects, for each of the selections."""
     script = '''
 import json, sys
 from dbt.cli.main import dbtRunner
-runner = dbtRunner()
+common = ["--quiet", "--no-send-anonymous-usage-stats"]
+parsed = dbtRunner().invoke(common + ["parse"] + sys.argv[1:])
+if not parsed.success:
+    sys.exit("dbt parse failed: %s" % (parsed.exception or parsed.result))
+runner = dbtRunner(manifest=parsed.result)
 for line in sys.stdin:
-    one = json.loads(line)
-    result = runner.invoke(["--quiet", "--no-send-anonymous-usage-stats", "ls", "--output", "json", "--output-keys", "unique_id"] + one + sys.argv[1:])
+    result = runner.invoke(common + ["ls", "--output", "json", "--output-keys", "unique_id"] + json.loads(line) + sys.argv[1:])
     ids = [json.loads(r)["unique_id"] for r in (result.result or [])] if result.success else None
     print("RESULT " + json.dumps(ids))
-    sys.stdout.flush()
 '''
     command = [sys.executable, "-W", "ignore", "-c", script, "--project-dir", args.project, "--profiles-dir", work,
                "--target-path", work + "/target", "--log-path", work + "/logs", "--vars", args.vars]
@@ -184,8 +175,8 @@ for line in sys.stdin:
     run = subprocess.run(command, text=True, capture_output=True, env=env,
                          input="".join(json.dumps(words) + "\n" for words in selections))
     results = [json.loads(line[7:]) for line in run.stdout.split("\n") if line.startswith("RESULT ")]
-    if len(results) != len(selections):
-        sys.exit("dbt ls failed: " + (run.stdout + run.stderr)[-3000:])
+    if run.returncode != 0 or len(results) != len(selections):
+        sys.exit("dbt failed: " + (run.stdout + run.stderr)[-3000:])
     return results
 
 
@@ -218,20 +209,26 @@ def dpipe_ls(args, selections, name):
     return [json.loads(line) for line in psql(args.psql, script).stdout.split("\n") if line]
 
 
-def compare_selections(report, args, work, name):
-    with open(args.selections) as f:
+def read_selections(path):
+    """Lines of a file, and the arguments of dbt ls for each."""
+    if path is None:
+        return [], []
+    with open(path) as f:
         lines = [line.strip() for line in f if line.strip() and not line.startswith("#")]
-    selections = [shlex.split(line if line.startswith("-") else "--select " + shlex.quote(line)) for line in lines]
-    theirs = dbt_ls(args, work, selections)
-    ours = dpipe_ls(args, selections, name)
+    return lines, [shlex.split(line if line.startswith("-") else "--select " + shlex.quote(line)) for line in lines]
+
+
+def compare_selections(report, lines, theirs, ours):
+    refused = 0
     for line, want, got in zip(lines, theirs, ours):
         if want is None and isinstance(got, str):
+            refused += 1
             continue
         if want is None or isinstance(got, str) or sorted(want) != sorted(got):
             if isinstance(got, list) and want is not None:
                 want, got = sorted(set(want) - set(got)), sorted(set(got) - set(want))
             report.differ("selection %s" % line, want, got)
-    return len(lines)
+    return refused
 
 
 def compare_disabled(report, manifest, ours):
@@ -274,15 +271,15 @@ def main():
             if line:
                 row = json.loads(line)
                 ours[row["id"]] = row
-        if not os.path.exists(work + "/target/manifest.json") or not args.keep:
-            dbt(args.project, work, args, "parse")
+        lines, selections = read_selections(args.selections)
+        theirs = dbt(args, work, selections)
         with open(work + "/target/manifest.json") as f:
             manifest = json.load(f)
         n = compare_nodes(report, manifest, ours)
         compare_disabled(report, manifest, ours)
         name = manifest["metadata"]["project_name"]
-        m = compare_selections(report, args, work, name) if args.selections else 0
-        print("%d nodes, %d selections, %d differences" % (n, m, report.n))
+        refused = compare_selections(report, lines, theirs, dpipe_ls(args, selections, name))
+        print("%d nodes, %d selections (%d refused by both), %d differences" % (n, len(lines), refused, report.n))
     finally:
         if not args.keep:
             shutil.rmtree(work)

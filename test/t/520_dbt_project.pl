@@ -1,0 +1,99 @@
+# dbt projects of our own: from a directory, with links and limits; their nodes
+# and what selections hold are those of dbt itself, where it can be had.
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Dpipe::Node;
+use Dpipe::Process qw(top_dir);
+
+my $top      = abs_path(top_dir());
+my $projects = "$top/test/dbt/projects";
+my $node     = Dpipe::Node->make('dbt');
+my $dir      = PostgreSQL::Test::Utils::tempdir_short();
+
+sub write_file
+{
+    my ($path, $text) = @_;
+    my $folder = $path =~ s{/[^/]*$}{}r;
+    system('mkdir', '-p', $folder) == 0 or die;
+    open my $f, '>', $path or die "$path: $!";
+    print $f $text;
+    close $f;
+}
+
+sub load_dir
+{
+    my ($path) = @_;
+    my (undef, $out, $err) = $node->psql('postgres',
+        "SELECT string_agg(kind || ' ' || count, ', ' ORDER BY kind) FROM dpipe_load_project('$path')");
+    return $out . $err;
+}
+
+# A directory.
+write_file("$dir/p/dbt_project.yml",  "name: p\nversion: '1.0'\n");
+write_file("$dir/p/models/a.sql",     "select 1");
+write_file("$dir/p/models/.hidden.sql", "select {{ nonsense");
+write_file("$dir/p/models/notes.txt", "{{ nonsense");
+write_file("$dir/p/other/b.sql",      "{{ nonsense");
+is(load_dir("$dir/p"), 'model 1', 'what is in the paths of a project is read');
+is($node->sql("SELECT content FROM dpipe.project_file WHERE path = 'models/a.sql'"), 'select 1', 'and kept');
+like(load_dir("$dir/none"), qr/could not open directory/, 'a directory that is not there');
+like(load_dir('p'),         qr/must be an absolute path/, 'a relative path');
+like(load_dir($dir),        qr/there is no dbt_project\.yml/, 'a directory without a project');
+
+# Links.
+write_file("$dir/outside/secret.sql", "select 'secret'");
+symlink "$dir/outside", "$dir/p/models/link" or die;
+symlink "a.sql", "$dir/p/models/c.sql" or die;
+symlink "loop", "$dir/p/models/loop" or die;
+my $said = load_dir("$dir/p");
+like($said, qr/model 2/, 'a link within the directory is followed');
+like($said, qr/WARNING:  .*link" leads out of the project's directory/, 'one that leads out is not');
+is($node->sql("SELECT count(*) FROM dpipe.project_file WHERE content LIKE '%secret%'"), 0, 'nothing of it is stored');
+write_file("$dir/q/dbt_project.yml",   "name: q\nversion: '1.0'\n");
+write_file("$dir/q/models/base.sql",   "select 1");
+write_file("$dir/q/models/x.yml",      "models:\n  - name: base\n    description: d\n");
+symlink "$dir/outside", "$dir/q/models/link" or die;
+mkdir "$dir/p/dbt_packages" or die;
+symlink "$dir/q", "$dir/p/dbt_packages/q" or die;
+like(load_dir("$dir/p"), qr/^model 3/, 'a local package is a directory of its own');
+is($node->sql("SELECT count(*) FROM dpipe.project_file WHERE content LIKE '%secret%'"), 0, 'with the same rules');
+
+# Bytes that are no text.
+write_file("$dir/p/models/bad.sql", "select '\xff'");
+like(load_dir("$dir/p"), qr/file "models\/bad\.sql" is not UTF-8 text/, 'a file that is not UTF-8');
+unlink "$dir/p/models/bad.sql";
+write_file("$dir/p/models/bom.sql", "\xEF\xBB\xBFselect 2");
+like(load_dir("$dir/p"), qr/model 4/, 'a byte order mark');
+is($node->sql("SELECT definition ->> 'raw_code' FROM dpipe.node WHERE unique_id = 'model.p.bom'"), 'select 2', 'is none of the text');
+
+# dbt itself.
+SKIP:
+{
+    my $python = $ENV{DPIPE_DBT_PYTHON};
+    my @dirs = grep { -f "$_/dbt_project.yml" } glob("$projects/*");
+    cmp_ok(scalar @dirs, '>', 0, 'there are projects');
+    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), scalar @dirs
+        unless $python;
+    foreach my $project (@dirs)
+    {
+        my $output = '';
+        my @selections = -f "$project.selections" ? ('--selections', "$project.selections") : ();
+        # dbt writes beside the project, and not all of the tree can be written.
+        my $copy = "$dir/copy";
+        system('rm', '-rf', $copy);
+        system('cp', '-r', $project, $copy) == 0 or die;
+        my $ok = IPC::Run::run(
+            [ $python, "$top/test/dbt/compare.py", @selections, $copy, '--', '-d', $node->connstr('postgres') ],
+            '>', \$output, '2>&1');
+        ok($ok, "$project is as dbt has it") or diag($output);
+        note($output);
+    }
+}
+
+$node->stop;
+done_testing();
