@@ -20,6 +20,7 @@ int			dpipe_restart_delay_max = 60000;
 int			dpipe_discovery_interval = 30000;
 int			dpipe_stall_timeout = 60000;
 int			dpipe_load_path = DPIPE_LOAD_AUTO;
+int			dpipe_max_queue_kb = 512 * 1024;
 bool		dpipe_enabled = true;
 int			dpipe_jinja_max_output_kb = 16 * 1024;
 int			dpipe_jinja_max_steps = 10 * 1000 * 1000;
@@ -73,6 +74,12 @@ define_worker_settings(void)
 							"One that has delivered nothing for twice as long, though there are records, is replaced. 0 turns this off.",
 							&dpipe_stall_timeout, 60000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dpipe.max_queue_bytes",
+							"Most memory for records that the Kafka client of a worker holds ahead.",
+							"Caps what librdkafka is told by servers and sources; taken by clients made after a change.",
+							&dpipe_max_queue_kb, 512 * 1024, 16 * 1024,
+							64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
 	DefineCustomEnumVariable("dpipe.load_path",
 							 "How batches are written: auto, or always by SQL.",
 							 NULL, &dpipe_load_path, DPIPE_LOAD_AUTO,

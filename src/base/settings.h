@@ -19,6 +19,7 @@ extern int	dpipe_restart_delay_min;	/* ms */
 extern int	dpipe_restart_delay_max;	/* ms */
 extern int	dpipe_discovery_interval;	/* ms between looks for partitions */
 extern int	dpipe_stall_timeout;	/* ms a client may be silent; 0: any time */
+extern int	dpipe_max_queue_kb;	/* of a client's records, not yet taken */
 extern int	dpipe_load_path;	/* DpipeLoadPath */
 extern bool dpipe_enabled;		/* false: nothing runs in the background */
 

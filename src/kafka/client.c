@@ -31,6 +31,7 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "base/settings.h"
 #include "connect/connect.h"
 #include "kafka/client.h"
 #include "kafka/probe.h"
@@ -45,6 +46,12 @@
 
 /* Records up to 256 MiB, plus what a fetch response holds beside them. */
 #define RECEIVE_MAX_BYTES "536870912"
+
+/* What librdkafka says of a response beyond that; it asks again for ever. */
+#define TOO_LARGE_HINT "receive.message.max.bytes"
+
+/* librdkafka's own memory for a record in its queue, malloc's share included. */
+#define RECORD_OVERHEAD 450
 
 typedef struct ConfDefault
 {
@@ -116,6 +123,42 @@ set_property(rd_kafka_conf_t *conf, const char *name, const char *value,
 			 errmsg("librdkafka refuses property \"%s\": %s", name, errstr)));
 }
 
+static void
+cap_property(rd_kafka_conf_t *conf, const char *name, int64 cap)
+{
+	char		value[32];
+	size_t		size = sizeof(value);
+
+	if (rd_kafka_conf_get(conf, name, value, &size) != RD_KAFKA_CONF_OK)
+		elog(ERROR, "librdkafka does not tell property \"%s\"", name);
+	if (strtoll(value, NULL, 10) <= cap)
+		return;
+	snprintf(value, sizeof(value), INT64_FORMAT, cap);
+	set_property(conf, name, value, false, false);
+}
+
+/*
+ * Whatever a user has set, the client's records stay below
+ * dpipe.max_queue_bytes: a half is for librdkafka's own memory, a quarter for
+ * contents, and the rest for what is on its way when the queue is full. A
+ * response is never smaller than the batch that it begins with, so one record
+ * of any size gets through; and on its way a batch is still compressed.
+ */
+static void
+cap_queue(rd_kafka_conf_t *conf)
+{
+	int64		bytes = (int64) dpipe_max_queue_kb * 1024;
+	int64		response = Min(bytes / 16, PG_INT32_MAX / 4);
+
+	cap_property(conf, "queued.min.messages",
+				 Min(bytes / 2 / RECORD_OVERHEAD, 10000000));
+	cap_property(conf, "queued.max.messages.kbytes", bytes / 4 / 1024);
+	cap_property(conf, "fetch.max.bytes", response);
+	cap_property(conf, "fetch.message.max.bytes", response);
+	/* Or librdkafka raises fetch.max.bytes to it. */
+	cap_property(conf, "message.max.bytes", response);
+}
+
 static uint64
 hash_properties(List *properties)
 {
@@ -168,6 +211,7 @@ make_conf(KafkaClient *client, const DpipeSource *source, Oid role)
 	for (int i = 0; i < lengthof(conf_forced); i++)
 		set_property(conf, conf_forced[i].name, conf_forced[i].value,
 					 false, conf_forced[i].optional);
+	cap_queue(conf);
 	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
 	return conf;
 }
@@ -423,6 +467,8 @@ note_problem(KafkaClient *client, const char *text)
 
 	kafka_client_take_text(client, client->problem, sizeof(client->problem),
 						   text);
+	if (strstr(text, TOO_LARGE_HINT) != NULL)
+		client->too_large = true;
 	if (client->problem_logged_at != 0 &&
 		!TimestampDifferenceExceeds(client->problem_logged_at, now,
 									LOG_INTERVAL_MS))

@@ -28,6 +28,7 @@ typedef struct KafkaClient
 	int			wake_read;		/* readable when a queue or a thread has news */
 	int			wake_write;
 	bool		brokers_down;	/* said by librdkafka, until data flows again */
+	bool		too_large;		/* a broker sends more than we receive */
 	char		problem[KAFKA_PROBLEM_LEN]; /* the latest trouble, in words */
 	TimestampTz problem_logged_at;
 	List	   *secrets;		/* char *, never to be shown */

@@ -24,6 +24,9 @@
 
 #define FETCH_CHUNK 1000
 
+/* What bytea and its copies on the way to a dead letter can safely be. */
+#define MAX_RECORD_BYTES ((size_t) 256 * 1024 * 1024)
+
 KafkaReader *
 kafka_reader_create(KafkaClient *client, const DpipeSource *source,
 					MemoryContext parent)
@@ -328,6 +331,18 @@ take_headers(KafkaReader *reader, DpipeRecord *r, const rd_kafka_message_t *m)
 	r->headers = out;
 }
 
+/* False: beyond what can be kept at all, even as a dead letter. */
+static bool
+is_manageable(KafkaReader *reader, int i, const rd_kafka_message_t *m)
+{
+	if (m->len <= MAX_RECORD_BYTES && m->key_len <= MAX_RECORD_BYTES)
+		return true;
+	reader->partitions[i].next = m->offset;
+	set_trouble(reader, KAFKA_TROUBLE_SIZE, i,
+				psprintf("it has %zu bytes", m->len + m->key_len));
+	return false;
+}
+
 static void
 take_record(KafkaReader *reader, int i, rd_kafka_message_t *m)
 {
@@ -360,7 +375,11 @@ take_record(KafkaReader *reader, int i, rd_kafka_message_t *m)
 		p->end = p->next;
 }
 
-/* Move what is pending into the batch until the batch is full. */
+/*
+ * Move what is pending into the batch until the batch is full. Two records go
+ * into any: beside a neighbour that can be stored, a record whose fault the
+ * server does not know can be blamed.
+ */
 static void
 consume_pending(KafkaReader *reader)
 {
@@ -371,7 +390,7 @@ consume_pending(KafkaReader *reader)
 		int			i;
 
 		reader->full = reader->batch.nrecords >= reader->max_records ||
-			(reader->batch.nrecords > 0 &&
+			(reader->batch.nrecords > 1 &&
 			 reader->batch.bytes + (int64) m->len > reader->max_bytes);
 		if (reader->full)
 			return;
@@ -383,7 +402,7 @@ consume_pending(KafkaReader *reader)
 			continue;
 		}
 		i = find_partition(reader, m);
-		if (i >= 0 && is_wanted(reader, i, m))
+		if (i >= 0 && is_wanted(reader, i, m) && is_manageable(reader, i, m))
 			take_record(reader, i, m);
 		else
 			rd_kafka_message_destroy(m);
@@ -411,11 +430,33 @@ note_ends(KafkaReader *reader)
 	}
 }
 
+/* The one partition that has more to give, or -1: there are several. */
+static int
+only_behind(const KafkaReader *reader)
+{
+	int			found = -1;
+
+	for (int i = 0; i < reader->npartitions; i++)
+	{
+		const KafkaPartition *p = &reader->partitions[i];
+
+		if (p->end >= 0 && p->next >= p->end)
+			continue;
+		if (found >= 0)
+			return -1;
+		found = i;
+	}
+	return found;
+}
+
 bool
 kafka_reader_fetch(KafkaReader *reader)
 {
 	bool		any = false;
 
+	if (reader->client->too_large)
+		set_trouble(reader, KAFKA_TROUBLE_SIZE, only_behind(reader),
+					reader->client->problem);
 	while (!reader->full && reader->trouble == KAFKA_TROUBLE_NONE)
 	{
 		ssize_t		n;

@@ -171,6 +171,43 @@ settle_range(KafkaSlot *slot, int i, KafkaSlotEnd *end)
 	return stop_at_gap(slot, p, low, end);
 }
 
+/* Not known which partition it is: all that have more to give. */
+static void
+list_places(const KafkaReader *reader, char *to, size_t size)
+{
+	size_t		len = 0;
+
+	to[0] = '\0';
+	for (int i = 0; i < reader->npartitions && len < size; i++)
+	{
+		const KafkaPartition *p = &reader->partitions[i];
+
+		if (p->end < 0 || p->next < p->end)
+			len += snprintf(to + len, size - len,
+							"%s\"%s\" partition %d offset " INT64_FORMAT,
+							len > 0 ? ", " : "", p->topic, p->partition,
+							p->next);
+	}
+}
+
+static void
+describe_too_large(KafkaSlot *slot, const KafkaPartition *p)
+{
+	char		places[KAFKA_PROBLEM_LEN / 2];
+
+	if (p != NULL)
+	{
+		snprintf(slot->error, sizeof(slot->error),
+				 "topic \"%s\" partition %d: the record at or after offset " INT64_FORMAT
+				 " is larger than 256 MiB; dpipe_seek() past it: %s",
+				 p->topic, p->partition, p->next, slot->reader->trouble_text);
+		return;
+	}
+	list_places(slot->reader, places, sizeof(places));
+	snprintf(slot->error, sizeof(slot->error),
+			 "a record is larger than 256 MiB, at or after one of: %s", places);
+}
+
 bool
 kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end)
 {
@@ -188,11 +225,7 @@ kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end)
 		case KAFKA_TROUBLE_REPLACED:
 			return stop_at_replaced(slot, p, end);
 		case KAFKA_TROUBLE_SIZE:
-			snprintf(slot->error, sizeof(slot->error),
-					 "topic \"%s\" partition %d: the record at or after offset " INT64_FORMAT
-					 " is larger than a client can take: %s",
-					 p ? p->topic : "?", p ? p->partition : -1,
-					 p ? p->next : -1, reader->trouble_text);
+			describe_too_large(slot, p);
 			return stop_with_error(slot, end);
 		case KAFKA_TROUBLE_CORRUPT:
 			ereport(ERROR,

@@ -129,7 +129,7 @@ CHECKPOINT;
 SQL
     my $start = time();
     $node->sql("SELECT dpipe_enable_source('$source')");
-    $node->wait_sql("SELECT sum(rows) = $records FROM dpipe.load WHERE source = '$source'",
+    $node->wait_sql("SELECT sum(rows + dead_letters) = $records FROM dpipe.load WHERE source = '$source'",
         seconds => 900) or die 'the load does not end';
     my $cpu = process_cpu($node->worker_pids($source));
     my $end = $node->sql(

@@ -6,6 +6,8 @@ use warnings;
 
 use IPC::Run;
 
+use PostgreSQL::Test::Utils;
+
 use Dpipe::Process qw(tool log_path);
 
 sub brokers { return $_[0]->{brokers}; }
@@ -108,13 +110,28 @@ sub send_records
             my (undef, $key, $payload) = @$_;
             $input .= ($key // '') . "\x01" . ($payload // '') . "\x02";
         }
+        # By a file: IPC::Run feeds a long string in steps that each copy it.
+        my $file = PostgreSQL::Test::Utils::tempdir() . '/records';
+        append_to_file($file, $input);
         my $err = '';
         IPC::Run::run [
             'kcat', '-P', '-b', $self->{brokers}, '-t', $topic, '-p',
             $partition, '-K', "\x01", '-D', "\x02", '-Z', '-X',
-            'enable.idempotence=true'
-        ], '<', \$input, '2>', \$err or die "kcat: $err";
+            'enable.idempotence=true', '-X', 'message.max.bytes=33000000'
+        ], '<', $file, '2>', \$err or die "kcat: $err";
     }
+    return;
+}
+
+# The contents of a file as one record, however large.
+sub send_file
+{
+    my ($self, $topic, $partition, $file) = @_;
+    my $err = '';
+    IPC::Run::run [
+        'kcat', '-P', '-b', $self->{brokers}, '-t', $topic, '-p', $partition,
+        '-X', 'message.max.bytes=1000000000', '-X', 'queue.buffering.max.kbytes=2000000', $file
+    ], '<', \undef, '2>', \$err or die "kcat: $err";
     return;
 }
 
