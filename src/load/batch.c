@@ -161,6 +161,7 @@ diagnose(DpipeRun *run, Failure *failure)
 		/* an input function or a default */
 		failure->record = run->current;
 		failure->sure = true;
+		column = run->column;
 		stage = "convert";
 	}
 	else

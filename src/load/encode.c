@@ -350,9 +350,11 @@ encode_any(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 		dpipe_put_bytes(out, text, strlen(text));
 		return true;
 	}
+	run->column = NameStr(col->name);
 	datum = InputFunctionCall(&col->input, text, col->input_param,
 							  col->base_typmod);
 	wire = SendFunctionCall(&col->send, datum);
+	run->column = NULL;
 	dpipe_put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));
 	return true;
 }

@@ -578,6 +578,7 @@ dpipe_row_encode(DpipeRun *run, int record, StringInfo out)
 	bool		ok;
 
 	run->current = record;
+	run->column = NULL;
 	ok = put_record(run, &run->batch->records[record], out);
 	if (!ok)
 	{

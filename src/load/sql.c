@@ -113,14 +113,17 @@ receive_column(DpipeColumn *col, char *data, int len)
 }
 
 static void
-receive_row(DpipePlan *plan, StringInfo row, Datum *values, bool *nulls)
+receive_row(DpipeRun *run, StringInfo row, Datum *values, bool *nulls)
 {
+	DpipePlan  *plan = run->plan;
+
 	row->cursor = 0;
 	(void) pq_getmsgint(row, 2);	/* number of columns */
 	for (int i = 0; i < plan->ncolumns; i++)
 	{
 		int			len = (int32) pq_getmsgint(row, 4);
 
+		run->column = NameStr(plan->columns[i].name);
 		nulls[i] = len < 0;
 		if (len < 0)
 		{
@@ -137,6 +140,7 @@ receive_row(DpipePlan *plan, StringInfo row, Datum *values, bool *nulls)
 		values[i] = receive_column(&plan->columns[i],
 								   (char *) pq_getmsgbytes(row, len), len);
 	}
+	run->column = NULL;
 }
 
 /* The feed, for the loader's own statement and for nobody else's. */
@@ -189,7 +193,7 @@ dpipe_batch(PG_FUNCTION_ARGS)
 
 		run->current = run->next;
 		old = MemoryContextSwitchTo(run->row_cxt);
-		receive_row(run->plan, &row, values, nulls);
+		receive_row(run, &row, values, nulls);
 		MemoryContextSwitchTo(old);
 		run->current = -1;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,

@@ -178,6 +178,7 @@ struct DpipeRun
 	int			next;
 	int			hi;
 	int			current;		/* being encoded, else -1 */
+	const char *column;			/* whose input function runs, else NULL */
 	int		   *line;			/* which record became which row */
 	int			nlines;
 	EState	   *estate;			/* for defaults */
