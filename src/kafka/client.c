@@ -491,6 +491,9 @@ serve_event(KafkaClient *client, rd_kafka_event_t *event)
 		case RD_KAFKA_EVENT_ERROR:
 			if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 				client->brokers_down = true;
+			if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__AUTHENTICATION &&
+				strstr(rd_kafka_event_error_string(event), "OAUTHBEARER token"))
+				client->token_failed = true;
 			note_problem(client, rd_kafka_event_error_string(event));
 			break;
 		case RD_KAFKA_EVENT_LOG:
@@ -534,6 +537,17 @@ kafka_client_serve(KafkaClient *client)
 		;
 	drain_queue(client, client->main_queue);
 	drain_queue(client, client->log_queue);
+
+	/*
+	 * When the first token could not be made, librdkafka (2.0.2 at least) asks
+	 * for another after 10 seconds through a queue that it has not set up, and
+	 * crashes. So such a handle does not live that long.
+	 */
+	if (client->token_failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("could not log in to Kafka for source \"%s\": %s",
+						client->source, client->problem)));
 }
 
 void

@@ -203,6 +203,9 @@ my ($rc, $out, $err) = $node->psql('postgres', q{SELECT dpipe_disable_source('be
 note $err;
 my @relations = split /\n/, $node->sql(q{SELECT c.oid::regclass
     FROM pg_class c WHERE relnamespace = 'dpipe'::regnamespace AND relkind IN ('r', 'v', 'S')});
+# A client that could not make its first token crashes after 10 seconds.
+ok($node->wait_sql(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'dpipe: bearer/0'
+    AND backend_start < now() - interval '5 seconds'}), 'a client without a token does not stay');
 my $seen = join "\n", $err, $node->sql(join '', map { "TABLE $_;\n" } @relations),
     $node->sql('SELECT * FROM pg_stat_activity'), slurp_file($node->logfile);
 like($seen, qr/librdkafka .*\n/, 'the log has what the library says at DEBUG1');
