@@ -37,6 +37,7 @@ fi
 echo "== build"
 pg_config=$(sh test/lib/temp_install.sh)
 make -s -C test/tools
+make -s -C test/fuzz PG_CONFIG="$pg_config"
 # Asked once here: what cannot be fetched now will not be there in a minute.
 if [ -n "${DPIPE_KAFKA_SKIP:-}" ]; then
     :

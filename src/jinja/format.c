@@ -25,6 +25,8 @@ typedef struct FormatSpec
 	int64		width;			/* 0: none */
 	int64		precision;		/* -1: none */
 	char		type;			/* '\0': none */
+	bool		zero;			/* a 0 before the width */
+	bool		aligned;		/* with an alignment of its own */
 } FormatSpec;
 
 static void
@@ -247,6 +249,10 @@ put_decimal(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
 	bool		percent = spec->type == '%';
 	char	   *text;
 
+	/* Python's decimal module reads formats its own way. */
+	if ((spec->zero && spec->aligned) || spec->grouping == '_' ||
+		spec->alternate)
+		jn_raise_type(env, "invalid format string");
 	if (percent)
 		v = jn_binary(env, JINJA_OP_MUL, v, jinja_int(env, 100));
 	if (spec->type != '\0' && strchr("fF%", spec->type) == NULL)
@@ -370,8 +376,10 @@ parse_spec(JinjaEnv *env, FormatSpec *spec, const char *p, const char *end)
 		spec->alternate = true;
 		p++;
 	}
+	spec->aligned = spec->align != '\0';
 	if (p < end && *p == '0')
 	{
+		spec->zero = true;
 		if (spec->fill == NULL)
 			spec->fill = jn_char(env, "0", 1);
 		if (spec->align == '\0')

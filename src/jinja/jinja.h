@@ -113,7 +113,7 @@ typedef struct JinjaObjectOps
 						   JinjaValue *other, bool reflected);
 	/* equal objects must have equal hashes; NULL member: by identity */
 	uint32		(*hash) (JinjaEnv *env, void *object);
-	/* what JSON and jsonb have for it: another value; NULL member: an error */
+	/* what jsonb has for it: another value; NULL member: an error */
 	JinjaValue *(*to_json) (JinjaEnv *env, void *object);
 	/* {% set object.name = value %}, which namespaces have; false: refused */
 	bool		(*set_attribute) (JinjaEnv *env, void *object,
@@ -330,7 +330,7 @@ extern void jinja_dict_set(JinjaEnv *env, JinjaValue *dict, const char *key,
 extern JinjaValue *jinja_function(JinjaEnv *env, const char *name,
 								  JinjaFunction fn, void *arg);
 extern JinjaValue *jinja_object(JinjaEnv *env, const JinjaObjectOps *ops,
-								void *object);
+								const void *object);
 extern JinjaValue *jinja_from_jsonb(JinjaEnv *env, const Jsonb *jb);
 /* JSON text as Python reads it: members in order, integers of any size. */
 extern JinjaValue *jinja_from_json(JinjaEnv *env, const char *text, int len);

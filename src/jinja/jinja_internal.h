@@ -400,6 +400,7 @@ struct JinjaEnv
 	JinjaValue *hidden;			/* value of a variable not yet assigned */
 	JinjaValue *ascii[128];		/* strings of one character */
 	JinjaValue *small_ints[256];
+	JinjaValue *patterns;		/* compiled ones, by flags and text */
 };
 
 /* A macro call, for error messages. */
@@ -740,7 +741,6 @@ extern JinjaValue *jn_global(JinjaEnv *env, const char *name);
 extern JinjaValue *jn_from_number(JinjaEnv *env, const char *s, int len);
 extern void jn_not_serializable(JinjaEnv *env, const JinjaValue *v)
 			pg_attribute_noreturn();
-extern JinjaValue *jn_as_json(JinjaEnv *env, JinjaValue *v);
 extern JinjaValue *jn_json_key(JinjaEnv *env, JinjaValue *key);
 extern JinjaValue *jn_to_json(JinjaEnv *env, JinjaValue *v, int indent,
 							  bool sort_keys, bool html_safe);

@@ -28,15 +28,6 @@ jn_not_serializable(JinjaEnv *env, const JinjaValue *v)
 	jn_raise_type(env, "a %s cannot be written as JSON", jinja_type_name(v));
 }
 
-/* What an object is in JSON. */
-JinjaValue *
-jn_as_json(JinjaEnv *env, JinjaValue *v)
-{
-	if (v->kind != JINJA_OBJECT || v->u.object.ops->to_json == NULL)
-		return v;
-	return v->u.object.ops->to_json(env, v->u.object.object);
-}
-
 /* The text of a key, or NULL if it cannot be one. */
 JinjaValue *
 jn_json_key(JinjaEnv *env, JinjaValue *key)
@@ -214,7 +205,6 @@ static void
 write_value(JsonWriter *w, JinjaValue *v, int level)
 {
 	jn_enter(w->env);
-	v = jn_as_json(w->env, v);
 	switch (v->kind)
 	{
 		case JINJA_NONE:

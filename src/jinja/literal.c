@@ -387,9 +387,7 @@ read_signed(Reader *r)
 	JinjaValue *v;
 
 	skip_space(r);
-	if (r->p < r->end && (*r->p == '-' || *r->p == '+'))
-		v = read_signed(r);
-	else if (r->p < r->end && (isdigit((unsigned char) *r->p) || *r->p == '.'))
+	if (r->p < r->end && (isdigit((unsigned char) *r->p) || *r->p == '.'))
 		v = read_number(r);
 	else
 		return NULL;

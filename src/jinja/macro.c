@@ -107,7 +107,8 @@ bind_varargs(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	int			more = Max(args->nargs - nparams, 0);
 
 	if (macro->def->uses_varargs && !is_param(macro->def, "varargs"))
-		put(env, "varargs", jinja_tuple(env, more, args->args + nparams));
+		put(env, "varargs", jinja_tuple(env, more, more == 0 ? NULL :
+											args->args + nparams));
 	else if (more > 0)
 		jn_raise_type(env, "macro \"%s\" takes not more than %d arguments",
 					  macro_name(macro), nparams);

@@ -321,12 +321,12 @@ jinja_function(JinjaEnv *env, const char *name, JinjaFunction fn, void *arg)
 }
 
 JinjaValue *
-jinja_object(JinjaEnv *env, const JinjaObjectOps *ops, void *object)
+jinja_object(JinjaEnv *env, const JinjaObjectOps *ops, const void *object)
 {
 	JinjaValue *v = jn_value(env, JINJA_OBJECT);
 
 	v->u.object.ops = ops;
-	v->u.object.object = object;
+	v->u.object.object = (void *) object;
 	return v;
 }
 

@@ -1,22 +1,33 @@
 #!/usr/bin/env python3
-"""Compare dpipe_render() with the Jinja2 package on generated templates.
+"""Compare the template engine with the Jinja2 package on generated templates.
 
-usage: jinja_diff.py [--count N] [--damage N] [--seed N] [--show N] [-- PSQL_ARGS...]
+usage: jinja_diff.py [--count N] [--damage N] [--seed N] [--show N]
+                     [--run PROGRAM [--native]] [-- PSQL_ARGS...]
 
-Generates templates from a grammar, renders each with Jinja2's sandbox and, in
-one backend, with dpipe_render(), and prints every difference. Both must give
-the same text or both must fail; what they say when they fail is not compared.
-Needs Jinja2 3.1, psql and a server that has the extension; the arguments of
-psql follow "--". Exits with 1 when there is a difference.
+Generates templates from a grammar, renders each with Jinja2's sandbox and with
+the engine, and prints every difference: in one backend with dpipe_render()
+(the arguments of psql follow "--"), or, with --run, in the program jinja_run,
+which needs no server and has modules, sets and Decimals besides. Both must
+give the same text or both must fail; what they say when they fail is not
+compared. Needs Jinja2 3.1; pytz is used if it is there. Exits with 1 when
+there is a difference.
+
+With --native, values are compared as YAML files get them: the reference is
+Jinja2's native environment with the rules that dbt has for it.
 
 With --damage, so many templates with random damage and hostile expressions
-are rendered, too: the backend must survive them, and none may fail with an
+are rendered, too: the engine must survive them, and none may fail with an
 internal error.
 
-Differences that are meant are skipped and counted: integers beyond 64 bits,
-complex numbers, character 0, Markup (a string here) and texts with an object's address.
+Differences that are meant are skipped and counted: limits of the engine,
+complex numbers, character 0, Markup (a string here) and texts with an object's
+address.
 """
 import argparse
+import ast
+import datetime
+import decimal
+import itertools
 import json
 import random
 import re
@@ -25,9 +36,13 @@ import subprocess
 import sys
 
 try:
-    from jinja2 import sandbox
+    from jinja2 import nativetypes, sandbox
 except ImportError:
     sys.exit("jinja_diff.py needs the Jinja2 package")
+try:
+    import pytz
+except ImportError:
+    pytz = None
 
 CONTEXT = {
     "i": 7, "n": -3, "z": 0, "f": 2.5, "g": -0.125, "big": 10**22,
@@ -40,6 +55,9 @@ CONTEXT = {
     "rows": [{"id": 2, "name": "bob", "tag": "x"}, {"id": 1, "name": "Al", "tag": "y"},
              {"id": 3, "name": "cy", "tag": "x"}],
 }
+# What only a program without a server has: no jsonb can hold it.
+MORE = {"dec": {"$decimal": "1.50"}, "neg": {"$decimal": "-0.125"}, "dz": {"$decimal": "0.00"},
+        "wide": {"$decimal": "12345678901234567890.123456789"}, "real": 1e22}
 NUMBERS = ["i", "n", "z", "f", "g", "yes", "l[0]", "rows[0].id"]
 STRINGS = ["s", "t", "w", "e", "q", "u", "num", "fl", "d.b", "rows[1].name", "ls[1]"]
 LISTS = ["l", "ls", "lm", "le", "ll", "d.c", "rows"]
@@ -57,8 +75,9 @@ TESTS1 = ["divisibleby", "eq", "equalto", "==", "ne", "!=", "lt", "<", "le", "<=
 
 
 class Generator:
-    def __init__(self, rng):
+    def __init__(self, rng, more=False):
         self.rng = rng
+        self.more = more
         self.loops = 0
         self.names = []
         self.macros = []
@@ -69,17 +88,108 @@ class Generator:
     def chance(self, p):
         return self.rng.random() < p
 
+    # ---- what modules give ----
+
+    def moment(self):
+        text = self.pick("2024-01-05", "2024-02-29 23:59:59", "1999-12-31T01:02:03.5", "2024-03-10 02:30", "20240705T1011",
+                         "2024-01-05T10:11:12+05:30", "2024-W05-3", "bad", "2023-02-29", "0001-01-01", "9999-12-31")
+        return self.pick(
+            lambda: "modules.datetime.datetime.fromisoformat('%s')" % text,
+            lambda: "modules.datetime.date.fromisoformat('%s')" % (text[:10] if "-" in text else "2024-07-05"),
+            lambda: "modules.datetime.datetime(%s, %s, %s%s)" % (self.pick(2024, 2023, 1, 9999, 1900), self.pick(1, 2, 6, 12, 13), self.pick(1, 28, 29, 31), self.pick("", ", 5", ", 23, 59, 59, 999999", ", hour=3, microsecond=7")),
+            lambda: "modules.datetime.date(%s, %s, %s)" % (self.pick(2024, 2023, 2000), self.pick(1, 2, 12), self.pick(1, 28, 29, 31)),
+            lambda: "modules.datetime.datetime.strptime('%s', '%s')" % (self.pick("2024-01-05", "05/01/24", "Jan 5 2024 3:04 PM", "20240105", "2024-060", "2024 5 1"), self.pick("%Y-%m-%d", "%d/%m/%y", "%b %d %Y %I:%M %p", "%Y%m%d", "%Y-%j", "%Y %W %w", "%Y %U %w")),
+            lambda: "(%s + %s)" % (self.moment(), self.span()),
+            lambda: "(%s - %s)" % (self.moment(), self.span()),
+            lambda: "%s.replace(%s)" % (self.moment(), self.pick("day=3", "year=2020", "hour=4", "month=2", "")),
+            lambda: "modules.pytz.timezone('%s').localize(%s)" % (self.pick("US/Eastern", "Europe/Rome", "UTC", "Asia/Kolkata"), self.moment()) if pytz else self.moment(),
+            lambda: "modules.pytz.utc.localize(%s).astimezone(modules.pytz.timezone('%s'))" % (self.moment(), self.pick("US/Eastern", "Europe/London")) if pytz else self.moment(),
+        )()
+
+    def span(self):
+        return self.pick("modules.datetime.timedelta(1)", "modules.datetime.timedelta(hours=%s)" % self.int_const(),
+                         "modules.datetime.timedelta(days=%s, seconds=%s)" % (self.int_const(), self.int_const()),
+                         "modules.datetime.timedelta(0.5)", "(modules.datetime.timedelta(3) %s %s)" % (self.pick("*", "/", "//"), self.int_const()))
+
+    def dated(self, d):
+        return self.pick(
+            lambda: "%s" % self.moment(),
+            lambda: "[%s]" % self.moment(),
+            lambda: "(%s - %s)" % (self.moment(), self.moment()),
+            lambda: "%s.strftime('%s')" % (self.moment(), self.pick("%Y-%m-%d", "%H:%M:%S.%f", "%j %U %W %V %G %u", "%a %A %b %B", "%-d %_m %y", "%Z%z|%p %I", "%c|%x|%X", "%D %F %T %e")),
+            lambda: "%s.%s" % (self.moment(), self.pick("year", "month", "day", "isoformat()", "weekday()", "isoweekday()", "toordinal()", "hour", "date()", "time()", "tzinfo", "utcoffset()", "ctime()", "isoformat(' ')", "foo")),
+            lambda: "%s %s %s" % (self.moment(), self.pick("<", "==", ">=", "!="), self.moment()),
+            lambda: "%s" % self.span(), lambda: "[%s]" % self.span(),
+            lambda: "%s.%s" % (self.span(), self.pick("days", "seconds", "total_seconds()")),
+            lambda: "%s %s %s" % (self.span(), self.pick("<", "==", "+", "-", "/", "//", "%"), self.span()),
+            lambda: "'{:%%Y/%%m}|{}'.format(%s, %s)" % (self.moment(), self.span()),
+        )()
+
+    def pattern(self):
+        return self.pick("'a'", "'[a-z]+'", "'(.)l'", "'\\\\s+'", "'(?P<n>\\\\w)(\\\\w)?'", "'^'", "'$'", "','", "'(?i)h.'", "'x*'", "'(a|b)+'", "'\\\\b\\\\w'", "'[^\\\\w\\\\s]'", "'(?=l)'", "'('", "'(\\\\w)\\\\1'", "'\\\\d{1,2}?'")
+
+    def regex(self, d):
+        t = self.string(min(d, 1))
+        return "modules.re.%s" % self.pick(
+            lambda: "findall(%s, %s)" % (self.pattern(), t),
+            lambda: "sub(%s, %s, %s)" % (self.pattern(), self.pick("'-'", "'<\\\\g<0>>'", "''", "'\\\\1'"), t),
+            lambda: "sub(%s, '.', %s, count=1)" % (self.pattern(), t),
+            lambda: "split(%s, %s%s)" % (self.pattern(), t, self.pick("", ", 1", ", maxsplit=2")),
+            lambda: "search(%s, %s)" % (self.pattern(), t),
+            lambda: "search(%s, %s).%s" % (self.pattern(), t, self.pick("group()", "groups()", "span()", "start()", "group(1)", "groupdict()", "end(0)")),
+            lambda: "match(%s, %s, %s)" % (self.pattern(), t, self.pick("modules.re.I", "modules.re.IGNORECASE", "0")),
+            lambda: "fullmatch(%s, %s) is none" % (self.pattern(), t),
+            lambda: "compile(%s).%s(%s)" % (self.pattern(), self.pick("findall", "split", "match", "fullmatch"), t),
+            lambda: "escape(%s)" % t,
+        )()
+
+    def iterated(self, d):
+        a = self.list(min(d, 1))
+        return "modules.itertools.%s" % self.pick(
+            lambda: "chain(%s, %s)|list" % (a, self.list(0)),
+            lambda: "chain.from_iterable(%s)|list" % self.pick("ll", "['ab', 'c']", a),
+            lambda: "islice(%s, %s)|list" % (a, self.pick("1", "2", "1, 3", "0, none, 2", "none")),
+            lambda: "islice(modules.itertools.count(%s), %s)|list" % (self.pick("", "5", "1, 3", "2.5"), self.pick("3", "1, 4", "0, 9, 4")),
+            lambda: "zip_longest(%s, %s%s)|list" % (a, self.list(0), self.pick("", ", fillvalue=0")),
+            lambda: "product(%s, %s)|list|length" % (self.list(0), self.list(0)),
+            lambda: "product(%s%s)|list" % (self.pick("'ab'", "[1, 2]", "l"), self.pick("", ", repeat=2")),
+            lambda: "permutations(%s, %s)|list" % (self.pick("'abc'", "l"), self.pick("1", "2", "3", "4", "none")),
+            lambda: "%s(%s, %s)|list" % (self.pick("combinations", "combinations_with_replacement"), self.pick("'abc'", "l", "ls"), self.pick("0", "1", "2", "5")),
+            lambda: "accumulate(%s)|list" % self.pick("l", "'abc'", "ll", a),
+            lambda: "compress(%s, %s)|list" % (a, self.list(0)),
+            lambda: "repeat(%s, 2)|list" % self.expr(0),
+            lambda: "islice(modules.itertools.cycle(%s), 5)|list" % self.list(0),
+        )()
+
+    def sets(self, d):
+        a = "set(%s)" % self.pick("l", "ls", "[1, 'a', 1]", "'hello'", "[]", self.list(min(d, 1)))
+        b = "set(%s)" % self.pick("[1, 2]", "'lo'", "[]", "ls")
+        return self.pick("%s|length" % a, "%s == %s" % (a, b), "%s < %s" % (a, b), "%s in %s" % (self.expr(0), a),
+                         "%s.%s(%s)|length" % (a, self.pick("union", "intersection", "difference", "symmetric_difference"), self.list(0)),
+                         "(%s - %s)|length" % (a, b), "%s.%s(%s)" % (a, self.pick("issubset", "issuperset", "isdisjoint"), b),
+                         "%s|map('string')|sort(case_sensitive=true)|join" % a, "%s is iterable" % a, "%s is sequence" % a, "%s.add([])" % a,
+                         "d.keys() - %s" % b if False else "(d.keys() - ['a'])|length")
+
+    def extra(self, d):
+        return self.pick(self.dated, self.regex, self.iterated, self.sets)(d)
+
     # ---- expressions ----
 
     def int_const(self):
         return self.pick("0", "1", "2", "3", "5", "10", "-1", "-2", "7", "1_0", "0x1f", "0b101", "0o17")
+
+    def big_const(self):
+        return self.pick("2 ** 64", "(-3) ** 41", "9223372036854775807", "-9223372036854775808", "10 ** 25", "0x1ffffffffffffffff",
+                         "123456789012345678901234567890", "i * 10 ** 20", "(10 ** 30) // 7", "big")
 
     def float_const(self):
         return self.pick("0.5", "1.0", "2.75", "1e3", "1.5e-7", "100.0", "0.1", "3.0", "2.675", "1e16")
 
     def number(self, d):
         if d <= 0:
-            return self.pick(self.int_const(), self.rng.choice(NUMBERS), self.float_const())
+            if self.more and self.chance(0.2):
+                return self.pick("dec", "neg", "dz", "wide", "real")
+            return self.pick(self.int_const(), self.rng.choice(NUMBERS), self.float_const(), self.big_const())
         return self.pick(
             lambda: self.number(0),
             lambda: "%s %s %s" % (self.number(d - 1), self.pick("+", "-", "*", "/", "//", "%"), self.number(d - 1)),
@@ -223,6 +333,8 @@ class Generator:
     def expr(self, d):
         if d <= 0:
             return self.pick(self.number(0), self.string(0), self.list(0), self.dict(0), self.rng.choice(OTHERS), *self.names[-2:])
+        if self.more and self.chance(0.15):
+            return self.extra(d - 1)
         return self.pick(
             lambda: self.number(d), lambda: self.string(d), lambda: self.list(d),
             lambda: self.dict(d), lambda: self.boolean(d), lambda: self.string(d),
@@ -369,9 +481,28 @@ class Generator:
     def print_(self):
         return self.ws("{% print " + ", ".join(self.expr(1) for _ in range(self.rng.randrange(1, 3))) + " %}")
 
+    def value(self):
+        """What YAML files hold: mostly one expression."""
+        mark = self.pick("", "", "|as_native", "|as_bool", "|as_number", "|as_text")
+        return self.pick(
+            lambda: "{{ %s }}" % self.expr(self.rng.randrange(3)),
+            lambda: "{{ (%s)%s }}" % (self.expr(self.rng.randrange(3)), mark),
+            lambda: "{{ %s%s }}" % (self.pick(*["'%s'" % v.replace("\\", "\\\\").replace("'", "\\'") for v in [self.rng.choice(LITERALS)]]), mark),
+            lambda: "{{ (t ~ %s)%s }}" % (self.string(0), mark),
+            lambda: "{%% if %s %%}{{ %s }}{%% else %%}%s{%% endif %%}" % (self.boolean(1), self.expr(1), self.text()),
+            lambda: "{%% for x in %s %%}{{ x }}{%% endfor %%}" % self.list(1),
+            lambda: self.text() + "{{ %s }}" % self.expr(1),
+            lambda: "{%% set v = %s %%}{{ v%s }}" % (self.expr(1), mark),
+            lambda: self.rng.choice(LITERALS),
+        )()
+
     def template(self):
         return "".join(self.text() + self.statement(2) for _ in range(self.rng.randrange(1, 5))) + self.text()
 
+
+LITERALS = ["1", "-1", "1.5", "[1, 2]", "(1, 'a')", "{'a': [True, None]}", "True", "true", "None", "x", "'x'", "1 + 1", "1e400", "0x1f", "007",
+            "00", "1_000", "{1, 2}", "[1, 2", "", " 1", "1 ", "-  2", "(1)", "(1,)", "1,", "1, 2", "r'\\d'", "'a' 'b'", "{}", "[]", "()",
+            "{1: 2, **{}}", "f'x'", "12345678901234567890123", ".5", "5.", "1__0", "+3", "--3", "not 1", "'\\x41\\n'", "[1, #c\n 2]", "\n1", "1\n"]
 
 # What damaged templates get: pieces of syntax, and expressions that want much.
 PIECES = [
@@ -427,11 +558,90 @@ def jsonb_order(value):
     return value
 
 
-def reference(env, source):
+# ---- the reference ----
+
+
+class TextMark(str):
+    pass
+
+
+class LiteralMark(str):
+    pass
+
+
+class BoolMark(LiteralMark):
+    pass
+
+
+class NumberMark(LiteralMark):
+    pass
+
+
+class NativeSandbox(sandbox.SandboxedEnvironment):
+    code_generator_class = nativetypes.NativeCodeGenerator
+
+
+def native_value(pieces):
+    """One piece keeps its type, unless it is marked; several are a string."""
+    if not pieces:
+        return ""
+    if len(pieces) > 1:
+        return "".join(str(p) for p in pieces)
+    piece = pieces[0]
+    if isinstance(piece, TextMark):
+        return str(piece)
+    if not isinstance(piece, LiteralMark):
+        return piece
+    try:
+        value = ast.literal_eval(piece)
+    except (ValueError, SyntaxError, MemoryError):
+        value = str(piece)
+    if isinstance(piece, BoolMark) and not isinstance(value, bool):
+        raise ValueError("not a bool")
+    if isinstance(piece, NumberMark) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError("not a number")
+    return value
+
+
+def convert(value):
+    if isinstance(value, dict):
+        if "$decimal" in value:
+            return decimal.Decimal(value["$decimal"])
+        return {k: convert(v) for k, v in value.items()}
+    return [convert(v) for v in value] if isinstance(value, list) else value
+
+
+def more_context():
+    modules = {
+        "datetime": {n: getattr(datetime, n) for n in ("date", "datetime", "time", "timedelta")},
+        "pytz": {n: getattr(pytz, n) for n in ("timezone", "utc", "FixedOffset")} if pytz else {},
+        "re": {n: getattr(re, n) for n in ("compile", "escape", "findall", "fullmatch", "match", "search", "split", "sub", "I", "IGNORECASE")},
+        "itertools": {n: getattr(itertools, n) for n in (
+            "accumulate", "chain", "combinations", "combinations_with_replacement", "compress", "count", "cycle", "islice",
+            "permutations", "product", "repeat", "zip_longest")},
+    }
+    return {"modules": modules, "set": set, **convert(MORE)}
+
+
+def make_environment(native):
+    env = (NativeSandbox if native else sandbox.SandboxedEnvironment)(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
+    if native:
+        env.filters.update(as_text=TextMark, as_bool=BoolMark, as_native=LiteralMark, as_number=NumberMark)
+    return env
+
+
+def reference(env, source, args):
     signal.alarm(2)
     try:
         # a fresh context: templates change it
-        return ("text", env.from_string(source).render(jsonb_order(json.loads(json.dumps(CONTEXT)))))
+        context = json.loads(json.dumps(CONTEXT))
+        if not args.run:
+            return ("text", env.from_string(source).render(jsonb_order(context)))
+        context.update(more_context())
+        template = env.from_string(source)
+        if not args.native:
+            return ("text", template.render(context))
+        return ("text", repr(native_value(list(template.root_render_func(template.new_context(context))))))
     except Timeout:
         return ("timeout", "")
     except Exception as e:  # every error is an error
@@ -440,8 +650,26 @@ def reference(env, source):
         signal.alarm(0)
 
 
-def render_all(templates, psql):
+# ---- the engine ----
+
+
+def run_all(templates, args):
+    """The program renders them all."""
+    context = dict(CONTEXT, **MORE)
+    lines = [json.dumps({"template": t, "context": context, "native": args.native}) + "\n" for t in templates]
+    out = subprocess.run([args.run], input="".join(lines), capture_output=True, text=True, encoding="utf-8")
+    if out.returncode != 0:
+        sys.exit("%s failed with %d: %s" % (args.run, out.returncode, out.stderr[-3000:]))
+    results = [json.loads(line) for line in out.stdout.split("\n") if line]
+    return [{"kind": "error", "state": r["state"], "text": r["error"]} if "state" in r else
+            {"kind": "text", "text": r.get("text", r.get("value"))} for r in results]
+
+
+def render_all(templates, args):
     """One backend renders them all; errors are caught one by one."""
+    if args.run:
+        return run_all(templates, args)
+    psql = args.psql
     script = ["""
 CREATE FUNCTION pg_temp.attempt(template text, context jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -465,7 +693,8 @@ COPY template FROM STDIN;
     return [json.loads(line) for line in out.stdout.split("\n") if line]
 
 
-MEANT = re.compile(r" at 0x[0-9a-f]+|\d[-+][0-9.e+-]+j\b|Markup\('", re.I)
+# A set's order, a complex number, ...
+MEANT = re.compile(r" at 0x[0-9a-f]+|\d[-+]?[0-9.e+-]*j\b|Markup\('|Decimal\('(NaN|-?Inf)|<module|<class|<method|<function|<bound|IsoCal|<itertools|built-in", re.I)
 
 
 # Jinja2 makes an undefined of such a slice, but only of constants.
@@ -493,14 +722,17 @@ def main():
     parser.add_argument("--damage", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=20, help="differences to print")
+    parser.add_argument("--run", help="the program jinja_run, instead of psql")
+    parser.add_argument("--native", action="store_true", help="compare values, not texts")
     parser.add_argument("psql", nargs="*", help="arguments of psql")
     args = parser.parse_args()
     signal.signal(signal.SIGALRM, on_alarm)
-    env = sandbox.SandboxedEnvironment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
+    env = make_environment(args.native)
     rng = random.Random(args.seed)
-    templates = [Generator(rng).template() for _ in range(args.count)]
-    expected = [reference(env, t) for t in templates]
-    results = render_all(templates, args.psql)
+    more = args.run is not None
+    templates = [Generator(rng, more).value() if args.native else Generator(rng, more).template() for _ in range(args.count)]
+    expected = [reference(env, t, args) for t in templates]
+    results = render_all(templates, args)
     differs = skipped = 0
     for source, want, got in zip(templates, expected, results):
         verdict = compare(source, want, got)
@@ -512,7 +744,7 @@ def main():
                 print("--- template:\n%s\n--- Jinja2: %s: %r\n--- dpipe:  %s: %r\n" %
                       (source, want[0], want[1], got.get("state", "text"), got["text"]))
     damaged = [damage(rng, rng.choice(templates)) for _ in range(args.damage)]
-    states = [r.get("state", "") for r in render_all(damaged, args.psql)] if damaged else []
+    states = [r.get("state", "") for r in render_all(damaged, args)] if damaged else []
     for source, state in zip(damaged, states):
         if state.startswith("XX"):
             differs += 1

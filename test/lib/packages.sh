@@ -10,7 +10,7 @@ set -eu
 
 build="gcc libc6-dev make pkg-config librdkafka-dev libssl-dev libyaml-dev"
 demo=""
-check="libipc-run-perl kcat python3-yaml python3-jinja2"
+check="libipc-run-perl kcat python3-yaml python3-jinja2 python3-tz"
 kafka="maven ca-certificates"
 command -v java > /dev/null 2>&1 || kafka="$kafka default-jre-headless"
 versions="debootstrap"

@@ -7,5 +7,6 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 copy=$(sh "$top/test/lib/temp_install.sh")
 make -s -C "$top/test/tools"
+make -s -C "$top/test/fuzz" PG_CONFIG="$copy"
 exec sh "$top/test/lib/as_tester.sh" "$copy" \
     prove --timer "$@"

@@ -1,4 +1,6 @@
-# Templates against Jinja2 on generated templates, and damaged ones.
+# The template engine against Jinja2 on generated templates, and damaged ones:
+# texts through SQL, texts and YAML values through the engine by itself, which
+# has modules, sets and Decimals besides.
 # DPIPE_FUZZ_COUNT and DPIPE_FUZZ_SEED change how many and which.
 use strict;
 use warnings;
@@ -19,18 +21,33 @@ my $seed  = $ENV{DPIPE_FUZZ_SEED} // 1;
 my $batch = 5000;
 
 my $node = Dpipe::Node->make('jinja');
+my $run  = top_dir() . '/test/fuzz/bin/jinja_run';
 
-foreach my $i (0 .. int(($count - 1) / $batch))
+# Of five templates two go through the server, and one is a value.
+my @ways = (
+    [ 'texts of the server', 2, sub { (damage => $_[0], psql => [ '-d', $node->connstr('postgres') ]) } ],
+    [ 'texts',               2, sub { (damage => $_[0], run  => $run) } ],
+    [ 'values',              1, sub { (damage => 0, run => $run, native => 1) } ]);
+
+foreach my $way (@ways)
 {
-    my $n = $count - $i * $batch < $batch ? $count - $i * $batch : $batch;
-    my @command = (
-        $python, '-W', 'ignore', top_dir() . '/test/fuzz/jinja_diff.py',
-        '--count', $n, '--damage', $n, '--seed', $seed + $i, '--',
-        '-d', $node->connstr('postgres'));
-    my $output = '';
-    my $ok = IPC::Run::run(\@command, '>', \$output, '2>&1');
-    ok($ok, 'templates of seed ' . ($seed + $i)) or diag($output);
-    like($output, qr/^$n templates .* 0 differ$/m, 'all were compared');
+    my ($name, $share, $options) = @$way;
+    my $left = int($count * $share / 5);
+
+    for (my $i = 0; $left > 0; $i++, $left -= $batch)
+    {
+        my $n = $left < $batch ? $left : $batch;
+        my %o = $options->($n);
+        my @command = (
+            $python, '-W', 'ignore', top_dir() . '/test/fuzz/jinja_diff.py',
+            '--count', $n, '--damage', $o{damage}, '--seed', $seed + $i,
+            ($o{run} ? ('--run', $o{run}) : ()), ($o{native} ? '--native' : ()),
+            ($o{psql} ? ('--', @{ $o{psql} }) : ()));
+        my $output = '';
+        my $ok = IPC::Run::run(\@command, '>', \$output, '2>&1');
+        ok($ok, "$name of seed " . ($seed + $i)) or diag($output);
+        like($output, qr/^$n templates .* 0 differ$/m, "$name were compared");
+    }
 }
 
 # Nothing brought a backend down.
