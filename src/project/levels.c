@@ -314,6 +314,9 @@ hook_of(PdDoc *value)
 		}
 		PG_CATCH();
 		{
+			/* Else it is a text that only looks like one. */
+			if (geterrcode() != ERRCODE_INVALID_TEXT_REPRESENTATION)
+				PG_RE_THROW();
 			MemoryContextSwitchTo(cxt);
 			FlushErrorState();
 			given = value;

@@ -144,6 +144,13 @@ own_relation(PjScope *scope)
 	return pj_node_relation(scope, scope->node);
 }
 
+/* A kept project must not grow with what is compiled. */
+static MemoryContext
+notes_context(const PjScope *scope)
+{
+	return scope->execute ? CurrentMemoryContext : scope->load->cxt;
+}
+
 /* What is noted of a node outlives the rendering. */
 static void
 note(PjScope *scope, PdDoc *list, PdDoc *value)
@@ -166,7 +173,7 @@ string_arg(JinjaEnv *env, const JinjaArgs *args, int i, const char *what)
 static PdDoc *
 ref_args(JinjaEnv *env, PjScope *scope, const JinjaArgs *args)
 {
-	MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
+	MemoryContext old = MemoryContextSwitchTo(notes_context(scope));
 	PdDoc	   *ref = pd_dict();
 	JinjaValue *version = jinja_arg(args, -1, "version");
 
@@ -208,7 +215,7 @@ fn_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	if (args->nargs != 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
 					"source() takes exactly two arguments (%d given)", args->nargs);
-	old = MemoryContextSwitchTo(scope->load->cxt);
+	old = MemoryContextSwitchTo(notes_context(scope));
 	pair = pd_list();
 	pd_append(pair, pd_string(string_arg(env, args, 0, "The source name (first) argument to source()")));
 	pd_append(pair, pd_string(string_arg(env, args, 1, "The table name (second) argument to source()")));
@@ -445,7 +452,7 @@ pj_macro_value(PjScope *scope, PjMacro *macro)
 {
 	PjNode	   *node = scope->node;
 
-	if (node != NULL && !list_member_ptr(node->macros, (void *) macro->unique_id))
+	if (node != NULL && !scope->execute && !list_member_ptr(node->macros, (void *) macro->unique_id))
 	{
 		MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
 

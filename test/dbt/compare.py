@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Compare what dpipe makes of a dbt project with what dbt makes of it.
 
-usage: compare.py [--target T] [--schema S] [--vars JSON] [--selections FILE] PROJECT_DIR -- PSQL_ARGS...
+usage: compare.py [--compile] [--target T] [--schema S] [--vars JSON] [--selections FILE] PROJECT_DIR -- PSQL_ARGS...
 
 Loads the project's files (packages in dbt_packages included) with
 dpipe_load_files(), runs "dbt parse" on a copy of the directory, and prints every
 difference between the nodes of the two. With --selections, a file of
-selections, one a line, dpipe_ls() and "dbt ls" are compared for each of them.
+selections, one a line, dpipe_ls() and "dbt ls" are compared for each of them. With --compile, so are
+the texts of models, snapshots, analyses and singular tests, whitespace folded.
 Exits with 1 when there is a difference.
 
 Needs dbt-core and dbt-postgres in this Python, psql, and a server that has the
-extension: dbt asks for a profile, not for a connection.
+extension. To compile, dbt connects to it as PGHOST, PGPORT and PGUSER say.
 """
 import argparse
 import json
@@ -164,6 +165,12 @@ parsed = dbtRunner().invoke(common + ["parse"] + sys.argv[1:])
 if not parsed.success:
     sys.exit("dbt parse failed: %s" % (parsed.exception or parsed.result))
 runner = dbtRunner(manifest=parsed.result)
+if "COMPILE" in sys.stdin.readline():
+    compiled = runner.invoke(common + ["compile"] + sys.argv[1:])
+    if not compiled.success:
+        sys.exit("dbt compile failed: %s" % (compiled.exception or [r.message for r in compiled.result if r.message]))
+    texts = {r.node.unique_id: r.node.compiled_code for r in compiled.result if hasattr(r.node, "compiled_code")}
+    print("COMPILED " + json.dumps(texts))
 for line in sys.stdin:
     result = runner.invoke(common + ["ls", "--output", "json", "--output-keys", "unique_id"] + json.loads(line) + sys.argv[1:])
     ids = [json.loads(r)["unique_id"] for r in (result.result or [])] if result.success else None
@@ -173,11 +180,27 @@ for line in sys.stdin:
                "--target-path", work + "/target", "--log-path", work + "/logs", "--vars", args.vars]
     env = dict(os.environ, DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1", DBT_VERSION_CHECK="0")
     run = subprocess.run(command, text=True, capture_output=True, env=env,
-                         input="".join(json.dumps(words) + "\n" for words in selections))
+                         input=("COMPILE" if args.compile else "NOTHING") + "\n" + "".join(json.dumps(words) + "\n" for words in selections))
     results = [json.loads(line[7:]) for line in run.stdout.split("\n") if line.startswith("RESULT ")]
     if run.returncode != 0 or len(results) != len(selections):
         sys.exit("dbt failed: " + (run.stdout + run.stderr)[-3000:])
-    return results
+    texts = [json.loads(line[9:]) for line in run.stdout.split("\n") if line.startswith("COMPILED ")]
+    return results, texts[0] if texts else {}
+
+
+def compare_texts(report, args, texts, ours, name):
+    """What nodes compile to; generic tests are not compiled yet."""
+    ids = [id for id in sorted(texts) if id in ours and not ours[id]["definition"].get("test_metadata")
+           and texts[id] is not None and ours[id]["definition"]["resource_type"] in ("model", "test", "analysis", "snapshot")]
+    script = "SET client_min_messages = error;\nCREATE FUNCTION pg_temp.sql(id text) RETURNS jsonb LANGUAGE plpgsql AS $$\n" \
+        "BEGIN RETURN jsonb_build_array(dpipe_compile(id, options => jsonb_build_object('project', %s::text)));\n" \
+        "EXCEPTION WHEN OTHERS THEN RETURN to_jsonb(SQLERRM); END $$;\n" % dollar(name).replace("$x$", "'")
+    script += "".join("SELECT pg_temp.sql(%s);\n" % dollar(id) for id in ids)
+    for id, line in zip(ids, [line for line in psql(args.psql, script).stdout.split("\n") if line]):
+        got = json.loads(line)
+        if isinstance(got, str) or " ".join(texts[id].split()) != " ".join(got[0].split()):
+            report.differ("%s: compiled text" % id, " ".join(texts[id].split()), got if isinstance(got, str) else " ".join(got[0].split()))
+    return len(ids)
 
 
 def ls_arguments(words):
@@ -247,6 +270,7 @@ def main():
     parser.add_argument("--target", default="default")
     parser.add_argument("--schema", default="public")
     parser.add_argument("--vars", default="{}")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--selections")
     parser.add_argument("--show", type=int, default=40)
     parser.add_argument("--keep")
@@ -272,14 +296,16 @@ def main():
                 row = json.loads(line)
                 ours[row["id"]] = row
         lines, selections = read_selections(args.selections)
-        theirs = dbt(args, work, selections)
+        theirs, texts = dbt(args, work, selections)
         with open(work + "/target/manifest.json") as f:
             manifest = json.load(f)
         n = compare_nodes(report, manifest, ours)
         compare_disabled(report, manifest, ours)
         name = manifest["metadata"]["project_name"]
         refused = compare_selections(report, lines, theirs, dpipe_ls(args, selections, name))
-        print("%d nodes, %d selections (%d refused by both), %d differences" % (n, len(lines), refused, report.n))
+        m = compare_texts(report, args, texts, ours, name)
+        print("%d nodes, %d compiled texts, %d selections (%d refused by both), %d differences"
+              % (n, m, len(lines), refused, report.n))
     finally:
         if not args.keep:
             shutil.rmtree(work)

@@ -87,8 +87,11 @@ SKIP:
         my $copy = "$dir/copy";
         system('rm', '-rf', $copy);
         system('cp', '-r', $project, $copy) == 0 or die;
+        local $ENV{PGHOST} = $node->host;
+        local $ENV{PGPORT} = $node->port;
+        local $ENV{PGUSER} = 'postgres';
         my $ok = IPC::Run::run(
-            [ $python, "$top/test/dbt/compare.py", @selections, $copy, '--', '-d', $node->connstr('postgres') ],
+            [ $python, "$top/test/dbt/compare.py", '--compile', @selections, $copy, '--', '-d', $node->connstr('postgres') ],
             '>', \$output, '2>&1');
         ok($ok, "$project is as dbt has it") or diag($output);
         note($output);
