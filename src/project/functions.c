@@ -8,7 +8,6 @@
 #include "common/md5.h"
 #include "utils/builtins.h"
 
-#include "project/relation.h"
 #include "project/scope.h"
 #include "project/yaml.h"
 
@@ -223,10 +222,12 @@ pj_function(PjScope *scope, const char *name)
 			return jinja_function(env, functions[i].name, functions[i].fn, scope);
 	if (strcmp(name, "exceptions") == 0)
 		return exceptions(scope);
+	if (strcmp(name, "modules") == 0)
+		return jinja_modules(env);
 	if (strcmp(name, "dbt_version") == 0)
 		return jinja_string(env, DBT_VERSION);
 	if (strcmp(name, "run_started_at") == 0)
-		return dpipe_moment_value(env, GetCurrentTransactionStartTimestamp());
+		return jinja_timestamptz(env, GetCurrentTransactionStartTimestamp());
 	if (strcmp(name, "target") == 0)
 		return pj_doc_value(env, scope->load->target);
 	if (strcmp(name, "flags") == 0)
