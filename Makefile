@@ -28,7 +28,7 @@ SQL_PARTS = $(wildcard \
 	src/run/run.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql src/.flags
+EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql src/.flags src/project/builtin_macros.inc
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --load-extension=dpipe
@@ -52,6 +52,13 @@ override with_llvm = no
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+# The macros of dbt's own are part of the library.
+MACROS = $(sort $(wildcard src/project/macros/*.jinja))
+src/project/builtin.o: src/project/builtin_macros.inc
+src/project/builtin_macros.inc: $(MACROS) Makefile
+	@for f in $(MACROS); do printf '{"%s",\n' "$${f#src/project/}"; \
+		sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$f; echo '},'; done > $@
 
 # One library, many small files: a changed header rebuilds everything, and so
 # do other flags, or a release would be linked with objects of a test build.

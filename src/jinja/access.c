@@ -114,6 +114,12 @@ jn_getattr(JinjaEnv *env, JinjaValue *object, JinjaValue *name)
 }
 
 JinjaValue *
+jinja_attribute(JinjaEnv *env, JinjaValue *v, const char *name)
+{
+	return attribute(env, v, name);
+}
+
+JinjaValue *
 jn_getitem(JinjaEnv *env, JinjaValue *object, JinjaValue *index)
 {
 	JinjaValue *v;

@@ -364,6 +364,9 @@ extern void jinja_dict_set_value(JinjaEnv *env, JinjaValue *dict,
 								 JinjaValue *key, JinjaValue *v);
 extern void jinja_dict_entry(const JinjaValue *v, int i, JinjaValue **key,
 							 JinjaValue **value);
+/* What v.name is, items not looked at; NULL: no such attribute. */
+extern JinjaValue *jinja_attribute(JinjaEnv *env, JinjaValue *v,
+								   const char *name);
 extern void *jinja_object_get(const JinjaValue *v, const JinjaObjectOps *ops);	/* NULL if another kind */
 
 /* A new list of what iterating over "v" gives; an error if it cannot be. */

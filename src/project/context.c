@@ -286,7 +286,7 @@ static void
 render_for_notes(PjScope *scope, PjNode *node, const char *text)
 {
 	JinjaTemplate *tmpl = jinja_parse_dialect(jinja_env_context(scope->env), node->original_path, text,
-											  strlen(text), &pj_dialect);
+											  strlen(text), &dpipe_dialect);
 
 	jinja_env_set_lenient(scope->env, true);
 	(void) jinja_render_in(scope->env, scope->context, tmpl);

@@ -10,26 +10,16 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "project/host.h"
 #include "project/loading.h"
 #include "project/macros.h"
-
-static const JinjaTag tags[] = {
-	{"test", JINJA_TAG_SIGNATURE},
-	{"data_test", JINJA_TAG_SIGNATURE},
-	{"materialization", JINJA_TAG_OPTIONS},
-	{"docs", JINJA_TAG_NAME},
-	{"snapshot", JINJA_TAG_NAME},
-	{NULL}
-};
-
-const JinjaDialect pj_dialect = {tags, true};
 
 JinjaTemplate *
 pj_template(PjLoad *load, PjFile *file)
 {
 	if (file->tmpl == NULL)
 		file->tmpl = jinja_parse_dialect(load->cxt, file->path, file->text, file->len,
-										 &pj_dialect);
+										 &dpipe_dialect);
 	return file->tmpl;
 }
 

@@ -12,16 +12,34 @@
 extern void pj_read_options(PjLoad *load, PdDoc *options);
 extern void pj_read_root(PjLoad *load);
 
+/*
+ * open.c: the project as it is stored. It is the session's, to be read only,
+ * and stays until the next one is opened.
+ */
+extern PjLoad *pj_open(const char *name);
+/* As whom texts of the opened project run. */
+extern void pj_opened_identity(Oid *owner, char **search_path);
+
+/*
+ * compile.c: the text of a node, or an inline text, as it would run now, with
+ * the ephemeral models it reads; the value of a macro.
+ */
+typedef struct PjCompile
+{
+	const char *project;
+	PdDoc	   *vars;			/* on top of those of the load; or NULL */
+	bool		full_refresh;
+	bool		empty;
+	const char *command;		/* flags.WHICH */
+} PjCompile;
+
+/* NULL: no node of that name. "name" is a name or a unique id. */
+extern char *pj_compile_node(const PjCompile *how, const char *name);
+extern char *pj_compile_inline(const PjCompile *how, const char *text);
+extern Jsonb *pj_call_operation(const PjCompile *how, const char *macro, const Jsonb *args);
+
 /* The first schema of the path, or 3F000; the path, temporary objects last. */
 extern char *pj_default_schema(void);
 extern char *pj_path_to_store(void);
-
-/*
- * compile.c: the text of a node of a stored project, as it would run now;
- * NULL when the project has none of the name or unique id. It is rendered as
- * the project's owner.
- */
-extern char *pj_compile(const char *project, const char *name, const char *inline_text,
-						const Jsonb *vars, bool full_refresh);
 
 #endif							/* DPIPE_PROJECT_OPEN_H */

@@ -107,6 +107,7 @@ struct DpipeRendering
 	/* filled in */
 	DpipeParsed parsed;			/* while parsing */
 	MemoryContext cxt;			/* that of the caller, where parsed lives */
+	struct DpipeHost *host;		/* while it renders */
 };
 
 /* graph.c */

@@ -25,6 +25,7 @@
 #include "base/identity.h"
 #include "base/json.h"
 #include "jinja/jinja.h"
+#include "project/host.h"
 #include "project/project.h"
 #include "project/relation.h"
 
@@ -310,54 +311,6 @@ context_env_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return deflt;
 }
 
-static char *
-message_arg(JinjaEnv *env, const JinjaArgs *args, const char *function)
-{
-	JinjaValue *v = jinja_arg(args, 0, "msg");
-
-	if (v == NULL)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "%s() takes a message", function);
-	return jinja_to_cstring(env, v);
-}
-
-static JinjaValue *
-context_log(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	DpipeRendering *r = arg;
-	JinjaValue *info = jinja_arg(args, 1, "info");
-	char	   *msg = message_arg(env, args, "log");
-
-	if (r->execute)
-		ereport(info != NULL && jinja_truth(env, info) ? NOTICE : DEBUG1, (errmsg("%s", msg)));
-	return jinja_string(env, "");
-}
-
-static JinjaValue *
-context_print(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	DpipeRendering *r = arg;
-	char	   *msg = message_arg(env, args, "print");
-
-	if (r->execute)
-		ereport(NOTICE, (errmsg("%s", msg)));
-	return jinja_string(env, "");
-}
-
-static JinjaValue *
-raise_compiler_error(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	jinja_raise(env, ERRCODE_RAISE_EXCEPTION, "%s", message_arg(env, args, "raise_compiler_error"));
-}
-
-static JinjaValue *
-exceptions_warn(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	char	   *msg = message_arg(env, args, "warn");
-
-	ereport(WARNING, (errmsg("%s", msg)));
-	return jinja_string(env, "");
-}
-
 /* ---------- dpipe.new_rows ---------- */
 
 static JinjaValue *
@@ -376,24 +329,13 @@ dpipe_new_rows_function(JinjaEnv *env, void *arg, const JinjaArgs *args)
 		jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
 					"dpipe.new_rows() is for incremental models: model \"%s\" is a %s",
 					r->node->name, r->node->materialized);
-	return jinja_string(env, r->new_rows(r, rel->schema, rel->name));
+	return jinja_string(env, r->new_rows(r, rel->path[DPIPE_SCHEMA], rel->path[DPIPE_IDENTIFIER]));
 }
 
 /* ---------- the context ---------- */
 
-static void
-set_function(JinjaEnv *env, DpipeRendering *r, JinjaValue *dict, const char *name, JinjaFunction fn)
-{
-	JinjaValue *v = jinja_function(env, name, fn, r);
-
-	if (dict != NULL)
-		jinja_dict_set(env, dict, name, v);
-	else
-		jinja_env_set(env, name, v);
-}
-
-static void
-set_target(JinjaEnv *env, DpipeRendering *r)
+static JinjaValue *
+target_value(JinjaEnv *env, DpipeRendering *r)
 {
 	JinjaValue *t = jinja_dict(env);
 	char	   *database = get_database_name(MyDatabaseId);
@@ -411,8 +353,7 @@ set_target(JinjaEnv *env, DpipeRendering *r)
 	jinja_dict_set(env, t, "host", jinja_string(env, "localhost"));
 	jinja_dict_set(env, t, "port", jinja_int(env, PostPortNumber));
 	jinja_dict_set(env, t, "threads", jinja_int(env, 1));
-	jinja_env_set(env, "target", t);
-	jinja_env_set(env, "database", jinja_string(env, database));
+	return t;
 }
 
 static JinjaValue *
@@ -426,8 +367,8 @@ string_list(JinjaEnv *env, List *strings)
 	return list;
 }
 
-static void
-set_model(JinjaEnv *env, DpipeRendering *r)
+static JinjaValue *
+model_value(JinjaEnv *env, DpipeRendering *r)
 {
 	const DpipeNode *node = r->node;
 	JinjaValue *m = jinja_dict(env);
@@ -447,75 +388,180 @@ set_model(JinjaEnv *env, DpipeRendering *r)
 	jinja_dict_set(env, m, "fqn", fqn);
 	jinja_dict_set(env, m, "tags", string_list(env, node->tags));
 	jinja_dict_set(env, m, "config", jinja_from_jsonb(env, node->config));
+	jinja_dict_set(env, m, "language", jinja_string(env, "sql"));
 	jinja_dict_set(env, m, "raw_code", jinja_string(env, node->sql));
+	jinja_dict_set(env, m, "raw_sql", jinja_string(env, node->sql));
 	jinja_dict_set(env, m, "depends_on", depends);
-	jinja_env_set(env, "model", m);
+	return m;
 }
 
-static void
-set_namespaces(JinjaEnv *env, DpipeRendering *r)
+static JinjaValue *
+flags_value(JinjaEnv *env, DpipeRendering *r)
 {
-	JinjaValue *dict;
-	JinjaValue *config = jinja_object(env, &config_ops, r);
+	JinjaValue *flags = jinja_dict(env);
 
-	jinja_env_set(env, "config", config);
-	jinja_env_set(env, "var", jinja_object(env, &var_ops, r));
-
-	dict = jinja_dict(env);
-	set_function(env, r, dict, "new_rows", dpipe_new_rows_function);
-	jinja_env_set(env, "dpipe", dict);
-
-	dict = jinja_dict(env);
-	set_function(env, r, dict, "raise_compiler_error", raise_compiler_error);
-	set_function(env, r, dict, "warn", exceptions_warn);
-	jinja_env_set(env, "exceptions", dict);
-
-	dict = jinja_dict(env);
-	set_function(env, r, dict, "ref", context_ref);
-	set_function(env, r, dict, "source", context_source);
-	jinja_dict_set(env, dict, "config", config);
-	jinja_env_set(env, "builtins", dict);
-
-	dict = jinja_dict(env);
-	jinja_dict_set(env, dict, "FULL_REFRESH", jinja_bool(env, r->full_refresh));
-	jinja_dict_set(env, dict, "WHICH", jinja_string(env, r->command ? r->command : "parse"));
-	jinja_env_set(env, "flags", dict);
+	jinja_dict_set(env, flags, "FULL_REFRESH", jinja_bool(env, r->full_refresh));
+	jinja_dict_set(env, flags, "STORE_FAILURES", jinja_bool(env, false));
+	jinja_dict_set(env, flags, "EMPTY", jinja_bool(env, false));
+	jinja_dict_set(env, flags, "WHICH", jinja_string(env, r->command ? r->command : "parse"));
+	return flags;
 }
 
-static void
-set_context(JinjaEnv *env, DpipeRendering *r)
+static const DpipeMember functions[] = {
+	{"env_var", context_env_var},
+	{"is_incremental", context_is_incremental},
+	{"ref", context_ref},
+	{"should_full_refresh", context_should_full_refresh},
+	{"source", context_source},
+	{NULL}
+};
+
+static const DpipeMember dpipe_functions[] = {
+	{"new_rows", dpipe_new_rows_function},
+	{NULL}
+};
+
+static JinjaValue *
+dpipe_attribute(JinjaEnv *env, void *object, const char *name)
 {
-	set_function(env, r, NULL, "ref", context_ref);
-	set_function(env, r, NULL, "source", context_source);
-	set_function(env, r, NULL, "is_incremental", context_is_incremental);
-	set_function(env, r, NULL, "should_full_refresh", context_should_full_refresh);
-	set_function(env, r, NULL, "env_var", context_env_var);
-	set_function(env, r, NULL, "log", context_log);
-	set_function(env, r, NULL, "print", context_print);
-	set_namespaces(env, r);
-	set_target(env, r);
-	set_model(env, r);
-	jinja_env_set(env, "this", dpipe_relation_value(env, r->node->schema, r->node->alias));
-	jinja_env_set(env, "schema", jinja_string(env, r->node->schema));
-	jinja_env_set(env, "execute", jinja_bool(env, r->execute));
-	jinja_env_set(env, "project_name", jinja_string(env, DPIPE_PACKAGE));
-	jinja_env_set(env, "invocation_id",
-				  jinja_string(env, r->invocation_id ? r->invocation_id : ""));
-	jinja_env_set(env, "run_started_at", dpipe_moment_value(env, r->started_at));
+	return dpipe_member(env, dpipe_functions, name, object);
+}
+
+static const JinjaObjectOps dpipe_ops = {"dpipe", dpipe_attribute};
+
+static JinjaValue *lookup(JinjaEnv *env, void *arg, const char *name);
+
+/* What is there even if a macro has taken its name. */
+static JinjaValue *
+builtins_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	DpipeRendering *r = object;
+	JinjaValue *v = dpipe_member(env, functions, name, r);
+
+	if (v == NULL && strcmp(name, "config") == 0)
+		return jinja_object(env, &config_ops, r);
+	if (v == NULL && strcmp(name, "var") == 0)
+		return jinja_object(env, &var_ops, r);
+	return v != NULL ? v : dpipe_host_value(r->host, name);
+}
+
+static const JinjaObjectOps builtins_ops = {
+	.type_name = "dict",
+	.get_attribute = builtins_attribute,
+	.is_mapping = true,
+};
+
+static JinjaValue *
+context_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	return jinja_context_get(env, ((DpipeRendering *) object)->host->context, name);
+}
+
+static JinjaValue *
+context_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other, bool reflected)
+{
+	bool		known;
+
+	if (!reflected || (op != JINJA_OP_IN && op != JINJA_OP_NOT_IN))
+		return NULL;
+	known = context_attribute(env, object, jinja_to_cstring(env, other)) != NULL;
+	return jinja_bool(env, known == (op == JINJA_OP_IN));
+}
+
+static const JinjaObjectOps context_ops = {
+	.type_name = "dict",
+	.get_attribute = context_attribute,
+	.binary = context_binary,
+	.is_mapping = true,
+};
+
+static JinjaValue *
+node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
+{
+	if (strcmp(name, "config") == 0)
+		return jinja_object(env, &config_ops, r);
+	if (strcmp(name, "var") == 0)
+		return jinja_object(env, &var_ops, r);
+	if (strcmp(name, "this") == 0)
+		return dpipe_relation_value(env, r->node->schema, r->node->alias);
+	if (strcmp(name, "model") == 0)
+		return model_value(env, r);
+	if (strcmp(name, "target") == 0)
+		return target_value(env, r);
+	if (strcmp(name, "flags") == 0)
+		return flags_value(env, r);
+	if (strcmp(name, "dpipe") == 0)
+		return jinja_object(env, &dpipe_ops, r);
+	if (strcmp(name, "builtins") == 0)
+		return jinja_object(env, &builtins_ops, r);
+	if (strcmp(name, "context") == 0)
+		return jinja_object(env, &context_ops, r);
+	if (strcmp(name, "schema") == 0)
+		return jinja_string(env, r->node->schema);
+	if (strcmp(name, "database") == 0)
+		return jinja_string(env, get_database_name(MyDatabaseId));
+	if (strcmp(name, "project_name") == 0)
+		return jinja_string(env, DPIPE_PACKAGE);
+	if (strcmp(name, "invocation_id") == 0)
+		return jinja_string(env, r->invocation_id ? r->invocation_id : "");
+	if (strcmp(name, "run_started_at") == 0)
+		return jinja_timestamptz(env, r->started_at);
+	return NULL;
+}
+
+/*
+ * What depends on the node, what dbt's own macros are, and the rest. dbt lets
+ * macros come first; none of its own has a name of the first kind but
+ * is_incremental and should_full_refresh, which mean the same.
+ */
+static JinjaValue *
+lookup(JinjaEnv *env, void *arg, const char *name)
+{
+	DpipeRendering *r = arg;
+	JinjaValue *v = dpipe_member(env, functions, name, r);
+
+	if (v == NULL)
+		v = node_value(env, r, name);
+	if (v == NULL && strcmp(name, "dbt") == 0)
+		v = dpipe_builtin_namespace(r->host);
+	if (v == NULL)
+		v = dpipe_builtin_macro(r->host, name);
+	return v != NULL ? v : dpipe_host_value(r->host, name);
+}
+
+static JinjaValue *
+find_macro(DpipeHost *host, const char *package, const char *name)
+{
+	return package == NULL || strcmp(package, "dbt") == 0 ? dpipe_builtin_macro(host, name) : NULL;
+}
+
+static List *
+search_order(DpipeHost *host, const char *macro_namespace)
+{
+	return list_make1(pstrdup(macro_namespace));
 }
 
 char *
 dpipe_node_render(DpipeRendering *r, const char *text)
 {
 	JinjaEnv   *env = jinja_env_create(CurrentMemoryContext);
+	DpipeHost	host = {.env = env};
 	JinjaTemplate *tmpl;
 	char	   *result;
 
+	host.context = jinja_context_create(env, NULL, lookup, r);
+	host.execute = r->execute;
+	host.owner = r->node->owner;
+	host.search_path = r->node->search_path;
+	host.find_macro = find_macro;
+	host.search_order = search_order;
+	r->host = &host;
 	r->cxt = CurrentMemoryContext;
-	tmpl = jinja_parse(jinja_env_context(env), r->node->name, text, strlen(text));
-	set_context(env, r);
-	result = jinja_render(env, tmpl);
+	tmpl = jinja_parse_dialect(jinja_env_context(env), r->node->name, text, strlen(text),
+							   &dpipe_dialect);
+	result = jinja_render_in(env, host.context, tmpl);
 	jinja_env_destroy(env);
+	r->host = NULL;
 	return result;
 }
 

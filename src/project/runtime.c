@@ -4,11 +4,7 @@
  */
 #include "base/compat.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "project/node.h"
 #include "project/project.h"
@@ -28,31 +24,6 @@ depends_on(const PjNode *node, const PjNode *target)
 	return false;
 }
 
-/* Is its relation there, and a table? */
-bool
-pj_table_exists(const PjNode *node)
-{
-	RangeVar   *rv;
-	Oid			relid;
-	char		kind;
-
-	if (node->schema == NULL || !OidIsValid(LookupExplicitNamespace(node->schema, true)))
-		return false;
-	rv = makeRangeVar(pstrdup(node->schema), pstrdup(node->alias), -1);
-	relid = RangeVarGetRelid(rv, NoLock, true);
-	kind = OidIsValid(relid) ? get_rel_relkind(relid) : 0;
-	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
-}
-
-static void
-note_ephemeral(PjScope *scope, PjNode *target)
-{
-	if (strcmp(target->resource_type, "model") == 0 &&
-		pd_equals(pd_get(target->config, "materialized"), "ephemeral") &&
-		!list_member_ptr(scope->ephemeral, target))
-		scope->ephemeral = lappend(scope->ephemeral, target);
-}
-
 JinjaValue *
 pj_runtime_ref(PjScope *scope, const PdDoc *ref)
 {
@@ -67,13 +38,13 @@ pj_runtime_ref(PjScope *scope, const PdDoc *ref)
 		jinja_raise(scope->env, ERRCODE_UNDEFINED_OBJECT,
 					"Model '%s' (%s) depends on a node named '%s' which %s", node->unique_id,
 					node->original_path, name, disabled ? "is disabled" : "was not found");
-	if (!scope->any_ref && !depends_on(node, target))
+	/* An operation and an inline text may refer to everything. */
+	if (strcmp(node->resource_type, "sql_operation") != 0 && !depends_on(node, target))
 		jinja_raise(scope->env, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					"dbt was unable to infer all dependencies for the model \"%s\".\n"
 					"This typically happens when ref() is placed within a conditional block.\n\n"
 					"To fix this, add the following hint to the top of the model \"%s\":\n\n"
 					"-- depends_on: {{ ref('%s') }}", node->name, node->name, name);
-	note_ephemeral(scope, target);
 	return pj_node_relation(scope, target);
 }
 

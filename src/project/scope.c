@@ -117,38 +117,39 @@ is_plain(const PjNode *node, const char *part)
 	return !pj_is_quoted(node, part);
 }
 
+/*
+ * As ref() and this print it. What is made of it is not known here, but for an
+ * ephemeral model, which is a common table expression of its reader's.
+ */
 JinjaValue *
 pj_node_relation(PjScope *scope, const PjNode *node)
 {
-	DpipeRelation rel = {
-		.schema = node->schema != NULL ? node->schema : "",
-		.name = node->alias,
-		.with_database = node->database != NULL,
-		.with_schema = node->schema != NULL,
-		.with_name = true,
-		.plain_database = is_plain(node, "database"),
-		.plain_schema = is_plain(node, "schema"),
-		.plain_name = is_plain(node, "identifier"),
-		.database = node->database,
-	};
+	DpipeRelation rel = {{node->database, node->schema, node->alias}};
 
-	if (pd_equals(pd_get(node->config, "materialized"), "ephemeral") &&
-		strcmp(node->resource_type, "model") == 0 && scope->execute)
-		rel.text = psprintf("__dbt__cte__%s", node->name);
-	return dpipe_relation_new(scope->env, &rel);
+	rel.unquoted[DPIPE_DATABASE] = is_plain(node, "database");
+	rel.unquoted[DPIPE_SCHEMA] = is_plain(node, "schema");
+	rel.unquoted[DPIPE_IDENTIFIER] = is_plain(node, "identifier");
+	if (scope->host.execute && strcmp(node->resource_type, "model") == 0 &&
+		pd_equals(pd_get(node->config, "materialized"), "ephemeral"))
+	{
+		memset(&rel, 0, sizeof(rel));
+		rel.path[DPIPE_IDENTIFIER] = psprintf("__dbt__cte__%s", node->alias);
+		rel.unquoted[DPIPE_IDENTIFIER] = true;
+		rel.type = "cte";
+		if (node != scope->node)
+			scope->ephemeral = list_append_unique_ptr(scope->ephemeral, (void *) node);
+	}
+	rel.limited = scope->empty && node != scope->node;
+	for (int i = 0; i < DPIPE_PARTS; i++)
+		if (rel.path[i] != NULL)
+			rel.path[i] = MemoryContextStrdup(jinja_env_context(scope->env), rel.path[i]);
+	return dpipe_relation_make(scope->env, &rel);
 }
 
 static JinjaValue *
 own_relation(PjScope *scope)
 {
 	return pj_node_relation(scope, scope->node);
-}
-
-/* A kept project must not grow with what is compiled. */
-static MemoryContext
-notes_context(const PjScope *scope)
-{
-	return scope->execute ? CurrentMemoryContext : scope->load->cxt;
 }
 
 /* What is noted of a node outlives the rendering. */
@@ -173,7 +174,7 @@ string_arg(JinjaEnv *env, const JinjaArgs *args, int i, const char *what)
 static PdDoc *
 ref_args(JinjaEnv *env, PjScope *scope, const JinjaArgs *args)
 {
-	MemoryContext old = MemoryContextSwitchTo(notes_context(scope));
+	MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
 	PdDoc	   *ref = pd_dict();
 	JinjaValue *version = jinja_arg(args, -1, "version");
 
@@ -199,7 +200,7 @@ fn_ref(JinjaEnv *env, void *arg, const JinjaArgs *args)
 
 	if (scope->node == NULL)
 		return jinja_none(env);
-	if (scope->execute)
+	if (scope->host.execute)
 		return pj_runtime_ref(scope, ref);
 	note(scope, scope->node->refs, ref);
 	return own_relation(scope);
@@ -215,14 +216,14 @@ fn_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	if (args->nargs != 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
 					"source() takes exactly two arguments (%d given)", args->nargs);
-	old = MemoryContextSwitchTo(notes_context(scope));
+	old = MemoryContextSwitchTo(scope->load->cxt);
 	pair = pd_list();
 	pd_append(pair, pd_string(string_arg(env, args, 0, "The source name (first) argument to source()")));
 	pd_append(pair, pd_string(string_arg(env, args, 1, "The table name (second) argument to source()")));
 	MemoryContextSwitchTo(old);
 	if (scope->node == NULL)
 		return jinja_none(env);
-	if (scope->execute)
+	if (scope->host.execute)
 		return pj_runtime_source(scope, pair);
 	note(scope, scope->node->sources, pair);
 	return own_relation(scope);
@@ -234,7 +235,7 @@ fn_metric(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	PjScope    *scope = arg;
 	PdDoc	   *list = sequence_doc(env, jinja_tuple(env, args->nargs, args->args));
 
-	if (scope->node != NULL && !scope->execute)
+	if (scope->node != NULL && !scope->host.execute)
 		note(scope, scope->node->metrics, pd_copy(list));
 	return jinja_none(env);
 }
@@ -248,7 +249,7 @@ config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 	MemoryContext old;
 	PdDoc	   *call;
 
-	if (scope->execute || scope->node == NULL)
+	if (scope->host.execute || scope->node == NULL)
 		return jinja_string(env, "");
 	if (!((args->nargs == 1 && args->nkwargs == 0) || (args->nargs == 0 && args->nkwargs > 0)) ||
 		(args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT))
@@ -278,7 +279,7 @@ config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 static PdDoc *
 config_lookup(PjScope *scope, const char *key)
 {
-	PdDoc	   *config = scope->execute && scope->node != NULL ? scope->node->config : NULL;
+	PdDoc	   *config = scope->host.execute && scope->node != NULL ? scope->node->config : NULL;
 	PdDoc	   *value = pd_get(config, key);
 
 	if (value == NULL && strcmp(key, "pre_hook") == 0)
@@ -296,7 +297,7 @@ config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	JinjaValue *deflt = jinja_arg(args, 1, "default");
 	PdDoc	   *value;
 
-	if (!scope->execute)
+	if (!scope->host.execute)
 		return jinja_string(env, "");
 	if (name == NULL)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "config.get() takes a name");
@@ -313,7 +314,7 @@ config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	JinjaValue *name = jinja_arg(args, 0, "name");
 	PdDoc	   *value;
 
-	if (!scope->execute)
+	if (!scope->host.execute)
 		return jinja_string(env, "");
 	value = name != NULL ? config_lookup(scope, jinja_to_cstring(env, name)) : NULL;
 	if (value == NULL)
@@ -420,7 +421,7 @@ var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 		return var_value(scope, value);
 	if (deflt != NULL)
 		return deflt;
-	if (scope->node != NULL && !scope->execute)
+	if (scope->node != NULL && !scope->host.execute)
 		return jinja_none(env);
 	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
 				"Required var '%s' not found in config:\nVars supplied to %s = %s",
@@ -452,7 +453,7 @@ pj_macro_value(PjScope *scope, PjMacro *macro)
 {
 	PjNode	   *node = scope->node;
 
-	if (node != NULL && !scope->execute && !list_member_ptr(node->macros, (void *) macro->unique_id))
+	if (node != NULL && !scope->host.execute && !list_member_ptr(node->macros, (void *) macro->unique_id))
 	{
 		MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
 
@@ -478,7 +479,19 @@ package_attribute(JinjaEnv *env, void *object, const char *name)
 	return macro != NULL ? pj_macro_value(package->scope, macro) : NULL;
 }
 
-static const JinjaObjectOps package_ops = {"package", package_attribute};
+static JinjaValue *
+package_item(JinjaEnv *env, void *object, JinjaValue *index)
+{
+	return jinja_kind(index) == JINJA_STRING
+		? package_attribute(env, object, jinja_to_cstring(env, index)) : NULL;
+}
+
+static const JinjaObjectOps package_ops = {
+	.type_name = "dict",
+	.get_attribute = package_attribute,
+	.get_item = package_item,
+	.is_mapping = true,
+};
 
 static JinjaValue *
 package_value(PjScope *scope, const char *name)
@@ -495,6 +508,8 @@ find_package(PjScope *scope, const char *name)
 {
 	ListCell   *lc;
 
+	if (strcmp(name, "dbt") == 0)
+		return dpipe_builtin_namespace(&scope->host);
 	foreach(lc, scope->load->projects)
 	{
 		PjProject  *project = lfirst(lc);
@@ -505,12 +520,26 @@ find_package(PjScope *scope, const char *name)
 	return NULL;
 }
 
-/* ---------- adapter ---------- */
+/* ---------- what dispatch asks ---------- */
 
-/* Where a dispatch looks: what dbt_project.yml says, else the usual. */
-static List *
-search_order(PjScope *scope, const char *namespace)
+static bool
+is_package(const PjLoad *load, const char *name)
 {
+	ListCell   *lc;
+
+	foreach(lc, load->projects)
+	{
+		if (strcmp(((PjProject *) lfirst(lc))->name, name) == 0)
+			return true;
+	}
+	return strcmp(name, "dbt") == 0;
+}
+
+/* What dbt_project.yml says, else the root project and the package itself. */
+static List *
+search_order(DpipeHost *host, const char *namespace)
+{
+	PjScope    *scope = host->arg;
 	PdDoc	   *dispatch = pd_get(scope->load->root->doc, "dispatch");
 	List	   *order = NIL;
 
@@ -524,153 +553,32 @@ search_order(PjScope *scope, const char *namespace)
 		for (int j = 0; j < names->n; j++)
 			if (pd_text(names->u.items[j]) != NULL)
 				order = lappend(order, (void *) pd_text(names->u.items[j]));
-		return order;
+		if (order != NIL)
+			return order;
 	}
-	if (strcmp(namespace, "dbt") != 0)
-		order = lappend(order, (void *) scope->load->root->name);
-	return lappend(order, (void *) namespace);
-}
-
-static PjMacro *
-dispatch_in(PjScope *scope, const char *package, const char *name, StringInfo tried)
-{
-	static const char *const prefixes[] = {"postgres", "default"};
-
-	for (int i = 0; i < lengthof(prefixes); i++)
-	{
-		const char *full = psprintf("%s__%s", prefixes[i], name);
-		PjMacro    *macro = package != NULL
-			? pj_find_macro(scope->load, package, full)
-			: pj_resolve_macro(scope->load, scope->project, full);
-
-		if (macro != NULL)
-			return macro;
-		appendStringInfo(tried, "%s'%s%s%s'", tried->len > 0 ? ", " : "", package ? package : "",
-						 package ? "." : "", full);
-	}
-	return NULL;
+	if (!is_package(scope->load, namespace))
+		return NIL;
+	return list_make2((void *) scope->load->root->name, (void *) namespace);
 }
 
 static JinjaValue *
-adapter_dispatch(JinjaEnv *env, void *arg, const JinjaArgs *args)
+find_macro(DpipeHost *host, const char *package, const char *name)
 {
-	PjScope    *scope = arg;
-	JinjaValue *name_arg = jinja_arg(args, 0, "macro_name");
-	JinjaValue *namespace_arg = jinja_arg(args, 1, "macro_namespace");
-	const char *name;
-	const char *namespace = NULL;
-	StringInfoData tried;
-	PjMacro    *macro = NULL;
-	ListCell   *lc;
+	PjScope    *scope = host->arg;
+	PjMacro    *macro = package != NULL ? pj_find_macro(scope->load, package, name)
+		: pj_resolve_macro(scope->load, scope->project, name);
 
-	if (name_arg == NULL)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "adapter.dispatch() takes a macro's name");
-	name = jinja_to_cstring(env, name_arg);
-	if (namespace_arg != NULL && jinja_kind(namespace_arg) == JINJA_STRING)
-		namespace = jinja_to_cstring(env, namespace_arg);
-	initStringInfo(&tried);
-	if (namespace == NULL)
-		macro = dispatch_in(scope, NULL, name, &tried);
-	else
-		foreach(lc, search_order(scope, namespace))
-		{
-			macro = dispatch_in(scope, lfirst(lc), name, &tried);
-			if (macro != NULL)
-				break;
-		}
 	if (macro != NULL)
 		return pj_macro_value(scope, macro);
-	jinja_raise(env, ERRCODE_UNDEFINED_FUNCTION,
-				"In dispatch: No macro named '%s' found within namespace: '%s'\n    Searched for: %s",
-				name, namespace != NULL ? namespace : "None", tried.data);
+	return package == NULL || strcmp(package, "dbt") == 0 ? dpipe_builtin_macro(host, name) : NULL;
 }
-
-static JinjaValue *
-adapter_type(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return jinja_string(env, "postgres");
-}
-
-static JinjaValue *
-adapter_quote(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	JinjaValue *v = jinja_arg(args, 0, "identifier");
-
-	return jinja_string(env, psprintf("\"%s\"", v != NULL ? jinja_to_cstring(env, v) : ""));
-}
-
-/* While a project is loaded the database is not asked. */
-static JinjaValue *
-adapter_list(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return jinja_list(env);
-}
-
-static JinjaValue *
-adapter_none(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return jinja_none(env);
-}
-
-/* Of what cannot be asked yet an answer would be a wrong one. */
-static void
-refuse_at_runtime(const PjScope *scope, const char *what)
-{
-	if (scope->execute)
-		jinja_raise(scope->env, ERRCODE_FEATURE_NOT_SUPPORTED,
-					"%s is not supported yet when a node is compiled", what);
-}
-
-static JinjaValue *
-adapter_attribute(JinjaEnv *env, void *object, const char *name)
-{
-	if (strcmp(name, "dispatch") == 0)
-		return jinja_function(env, name, adapter_dispatch, object);
-	if (strcmp(name, "type") == 0)
-		return jinja_function(env, name, adapter_type, object);
-	if (strcmp(name, "quote") == 0)
-		return jinja_function(env, name, adapter_quote, object);
-	refuse_at_runtime(object, psprintf("adapter.%s()", name));
-	if (strncmp(name, "get_columns", 11) == 0 || strncmp(name, "list_", 5) == 0 ||
-		strcmp(name, "get_missing_columns") == 0)
-		return jinja_function(env, name, adapter_list, object);
-	return jinja_function(env, "adapter", adapter_none, object);
-}
-
-static const JinjaObjectOps adapter_ops = {"adapter", adapter_attribute};
 
 /* ---------- names ---------- */
 
 static JinjaValue *
-fn_empty(JinjaEnv *env, void *arg, const JinjaArgs *args)
+fn_false(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return jinja_string(env, "");
-}
-
-static bool
-full_refresh_of(const PjScope *scope)
-{
-	PdDoc	   *config = config_lookup((PjScope *) scope, "full_refresh");
-
-	return pd_is_null(config) ? scope->full_refresh : pd_truth(config);
-}
-
-static JinjaValue *
-fn_should_full_refresh(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-
-	return jinja_bool(env, scope->execute && full_refresh_of(scope));
-}
-
-static JinjaValue *
-fn_is_incremental(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-
-	return jinja_bool(env, scope->execute && scope->node != NULL &&
-					  pd_equals(pd_get(scope->node->config, "materialized"), "incremental") &&
-					  !full_refresh_of(scope) && pj_table_exists(scope->node));
+	return jinja_bool(env, false);
 }
 
 /* A test's relation: only the rows that its config "where" names. */
@@ -705,46 +613,85 @@ context_attribute(JinjaEnv *env, void *object, const char *name)
 	return jinja_context_get(env, scope->context, name);
 }
 
-static const JinjaObjectOps context_ops = {"dict", context_attribute, NULL, NULL, context_item};
-
 static JinjaValue *
-builtins(PjScope *scope)
+context_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other, bool reflected)
 {
-	JinjaEnv   *env = scope->env;
-	JinjaValue *dict = jinja_dict(env);
+	bool		known;
 
-	jinja_dict_set(env, dict, "ref", jinja_function(env, "ref", fn_ref, scope));
-	jinja_dict_set(env, dict, "source", jinja_function(env, "source", fn_source, scope));
-	jinja_dict_set(env, dict, "config", jinja_object(env, &config_ops, scope));
-	return dict;
+	if (!reflected || (op != JINJA_OP_IN && op != JINJA_OP_NOT_IN))
+		return NULL;
+	known = context_item(env, object, other) != NULL;
+	return jinja_bool(env, known == (op == JINJA_OP_IN));
 }
 
-/* Names that ask the database, or what has been run. */
+static const JinjaObjectOps context_ops = {
+	.type_name = "dict",
+	.get_attribute = context_attribute,
+	.get_item = context_item,
+	.binary = context_binary,
+	.is_mapping = true,
+};
+
+/* What is there even if a macro has taken its name. */
 static JinjaValue *
-runtime_name(PjScope *scope, const char *name)
+builtins_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	PjScope    *scope = object;
+
+	if (strcmp(name, "ref") == 0)
+		return jinja_function(env, "ref", fn_ref, scope);
+	if (strcmp(name, "source") == 0)
+		return jinja_function(env, "source", fn_source, scope);
+	if (strcmp(name, "config") == 0)
+		return jinja_object(env, &config_ops, scope);
+	if (strcmp(name, "var") == 0)
+		return jinja_object(env, &var_ops, scope);
+	return pj_function(scope, name);
+}
+
+static const JinjaObjectOps builtins_ops = {
+	.type_name = "dict",
+	.get_attribute = builtins_attribute,
+	.is_mapping = true,
+};
+
+/* The nodes of the project by kind and unique id; none while it is loaded. */
+static JinjaValue *
+graph_value(PjScope *scope)
 {
 	static const struct
 	{
-		const char *name;
-		JinjaFunction fn;
-	}			functions[] = {
-		{"statement", fn_empty},
-		{"run_query", adapter_none},
-		{"load_result", adapter_none},
-		{"metric", fn_metric},
+		const char *section;
+		const char *resource_type;	/* NULL: the kinds that others do not name */
+	}			sections[] = {
+		{"exposures", "exposure"}, {"metrics", "metric"}, {"sources", "source"},
+		{"groups", "group"}, {"semantic_models", "semantic_model"},
+		{"saved_queries", "saved_query"}, {"unit_tests", "unit_test"}, {"nodes", NULL},
 	};
+	JinjaEnv   *env = scope->env;
+	JinjaValue *graph = jinja_dict(env);
+	JinjaValue *dicts[lengthof(sections)];
+	ListCell   *lc;
 
-	for (int i = 0; i < lengthof(functions); i++)
+	for (int i = 0; i < lengthof(sections); i++)
 	{
-		if (strcmp(name, functions[i].name) != 0)
-			continue;
-		refuse_at_runtime(scope, psprintf("%s()", name));
-		return jinja_function(scope->env, functions[i].name, functions[i].fn, scope);
+		dicts[i] = jinja_dict(env);
+		jinja_dict_set(env, graph, sections[i].section, dicts[i]);
 	}
-	if (strcmp(name, "graph") != 0)
-		return NULL;
-	refuse_at_runtime(scope, "graph");
-	return jinja_dict(scope->env);
+	foreach(lc, scope->host.execute ? scope->load->nodes : NIL)
+	{
+		PjNode	   *node = lfirst(lc);
+		int			i = 0;
+
+		if (!node->enabled)
+			continue;
+		while (sections[i].resource_type != NULL &&
+			   strcmp(sections[i].resource_type, node->resource_type) != 0)
+			i++;
+		jinja_dict_set(env, dicts[i], node->unique_id,
+					   pj_doc_value(env, node->more != NULL ? node->more : pj_node_doc(node)));
+	}
+	return graph;
 }
 
 /* What only templates of a node have. */
@@ -759,13 +706,15 @@ node_name(PjScope *scope, const char *name)
 	}			functions[] = {
 		{"ref", fn_ref},
 		{"source", fn_source},
-		{"is_incremental", fn_is_incremental},
-		{"should_full_refresh", fn_should_full_refresh},
+		{"metric", fn_metric},
+		{"is_incremental", fn_false},
+		{"should_full_refresh", fn_false},
 		{"get_where_subquery", fn_where_subquery},
 	};
 
 	for (int i = 0; i < lengthof(functions); i++)
-		if (strcmp(name, functions[i].name) == 0)
+		if (strcmp(name, functions[i].name) == 0 &&
+			!(scope->host.execute && functions[i].fn == fn_false))
 			return jinja_function(env, functions[i].name, functions[i].fn, scope);
 	if (strcmp(name, "config") == 0)
 		return jinja_object(env, &config_ops, scope);
@@ -777,15 +726,17 @@ node_name(PjScope *scope, const char *name)
 		return jinja_string(env, scope->node->schema ? scope->node->schema : "");
 	if (strcmp(name, "database") == 0)
 		return pj_doc_value(env, pd_get(scope->load->target, "database"));
-	if (strcmp(name, "execute") == 0)
-		return jinja_bool(env, scope->execute);
-	if (strcmp(name, "adapter") == 0)
-		return jinja_object(env, &adapter_ops, scope);
+	if (strcmp(name, "graph") == 0)
+		return graph_value(scope);
+	if (strcmp(name, "selected_resources") == 0 || strcmp(name, "schemas") == 0 ||
+		strcmp(name, "database_schemas") == 0 || strcmp(name, "pre_hooks") == 0 ||
+		strcmp(name, "post_hooks") == 0)
+		return jinja_list(env);
 	if (strcmp(name, "builtins") == 0)
-		return builtins(scope);
+		return jinja_object(env, &builtins_ops, scope);
 	if (strcmp(name, "context") == 0)
 		return jinja_object(env, &context_ops, scope);
-	return runtime_name(scope, name);
+	return NULL;
 }
 
 static JinjaValue *
@@ -808,6 +759,8 @@ lookup(JinjaEnv *env, void *arg, const char *name)
 		value = jinja_object(env, &var_ops, scope);
 	if (value == NULL && !scope->yaml)
 		value = pj_naming_function(scope, name);
+	if (value == NULL && !scope->yaml)
+		value = dpipe_builtin_macro(&scope->host, name);
 	return value != NULL ? value : pj_function(scope, name);
 }
 
@@ -820,6 +773,11 @@ pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *no
 	scope->node = node;
 	scope->env = jinja_env_create(CurrentMemoryContext);
 	scope->context = jinja_context_create(scope->env, NULL, lookup, scope);
+	scope->host.env = scope->env;
+	scope->host.context = scope->context;
+	scope->host.find_macro = find_macro;
+	scope->host.search_order = search_order;
+	scope->host.arg = scope;
 }
 
 void

@@ -10,6 +10,7 @@
 #ifndef DPIPE_PROJECT_SCOPE_H
 #define DPIPE_PROJECT_SCOPE_H
 
+#include "project/host.h"
 #include "project/loading.h"
 
 typedef struct PjScope
@@ -19,12 +20,10 @@ typedef struct PjScope
 	PjNode	   *node;			/* NULL: a YAML value or a name */
 	JinjaEnv   *env;
 	JinjaContext *context;
-	bool		execute;
-	bool		full_refresh;	/* as asked for; config("full_refresh") wins */
-	bool		any_ref;		/* a text that has not been parsed before */
-	List	   *ephemeral;		/* PjNode *: those that ref() has named */
+	DpipeHost	host;			/* whose "execute" is that of the rendering */
 	bool		yaml;			/* a value of a YAML file: no macros, no node */
-	PdDoc	   *doc;			/* of the node, made when asked for */
+	bool		empty;			/* what is read gives no rows */
+	List	   *ephemeral;		/* PjNode * that ref() gave, when compiling */
 } PjScope;
 
 extern void pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node);
@@ -41,7 +40,6 @@ extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);
 
 /* runtime.c */
 extern JinjaValue *pj_runtime_ref(PjScope *scope, const PdDoc *ref);
-extern bool pj_table_exists(const PjNode *node);
 extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
 
 /* The value of a macro, noted as something that the node uses. */

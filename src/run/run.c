@@ -1,6 +1,6 @@
 /*
  * run.c
- *		dpipe_run, dpipe_compile.
+ *		dpipe_run.
  *
  * A run is a function in the caller's transaction: all of it commits or none
  * does. A node that fails is rolled back by itself, and what depends on it is
@@ -23,22 +23,20 @@
 
 #include "base/identity.h"
 #include "base/json.h"
-#include "project/open.h"
 #include "run/run.h"
 
 PG_FUNCTION_INFO_V1(dpipe_run);
-PG_FUNCTION_INFO_V1(dpipe_compile);
 
 /* ---------- arguments ---------- */
 
-static char *
-text_arg(FunctionCallInfo fcinfo, int n)
+char *
+dpipe_run_text(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-static Jsonb *
-object_arg(FunctionCallInfo fcinfo, int n, const char *name)
+Jsonb *
+dpipe_run_object(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	Jsonb	   *jb;
 
@@ -51,8 +49,8 @@ object_arg(FunctionCallInfo fcinfo, int n, const char *name)
 	return jb;
 }
 
-static void
-check_options(const Jsonb *options, const char *const *known, int nknown)
+void
+dpipe_run_options(const Jsonb *options, const char *const *known, int nknown)
 {
 	JsonbIterator *it = JsonbIteratorInit((JsonbContainer *) &options->root);
 	JsonbIteratorToken token;
@@ -89,7 +87,7 @@ read_options(DpipeRun *run)
 	static const char *const known[] = {"fail_fast", "now", "threads"};
 	char	   *now;
 
-	check_options(run->options, known, lengthof(known));
+	dpipe_run_options(run->options, known, lengthof(known));
 	run->fail_fast = dpipe_json_bool(run->options, "option", "fail_fast", false);
 	(void) dpipe_json_int(run->options, "option", "threads", 1);
 	now = dpipe_json_string(run->options, "option", "now", NULL);
@@ -100,8 +98,8 @@ read_options(DpipeRun *run)
 												  Int32GetDatum(-1)));
 }
 
-static char *
-new_uuid(void)
+char *
+dpipe_run_uuid(void)
 {
 	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
 
@@ -234,13 +232,13 @@ dpipe_run(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("dpipe_run()");
 	memset(&run, 0, sizeof(run));
 	run.command = "run";
-	run.nodes = text_arg(fcinfo, 0);
-	run.exclude = text_arg(fcinfo, 1);
+	run.nodes = dpipe_run_text(fcinfo, 0);
+	run.exclude = dpipe_run_text(fcinfo, 1);
 	run.full_refresh = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
-	run.vars = object_arg(fcinfo, 3, "vars");
-	run.options = object_arg(fcinfo, 4, "options");
+	run.vars = dpipe_run_object(fcinfo, 3, "vars");
+	run.options = dpipe_run_object(fcinfo, 4, "options");
 	run.started_at = GetCurrentTimestamp();
-	run.invocation_id = new_uuid();
+	run.invocation_id = dpipe_run_uuid();
 	read_options(&run);
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -253,106 +251,4 @@ dpipe_run(PG_FUNCTION_ARGS)
 	failed = run_nodes(&run, graph, selected, (ReturnSetInfo *) fcinfo->resultinfo);
 	dpipe_run_record(&run, failed);
 	return (Datum) 0;
-}
-
-/* ---------- compile ---------- */
-
-/* What a run would read now; the consumer stays where it is. */
-static char *
-show_new_rows(DpipeRendering *r, const char *schema, const char *name)
-{
-	return dpipe_new_rows(r->node->unique_id, schema, name,
-						  !dpipe_node_is_incremental(r->node, r->full_refresh), false);
-}
-
-/* A text without a model: as if the caller had defined a view. */
-static DpipeNode *
-inline_node(char *text, const Jsonb *vars)
-{
-	DpipeNode  *node = palloc0(sizeof(DpipeNode));
-	DpipeParsed parsed;
-
-	node->type = DPIPE_NODE_MODEL;
-	node->name = "inline_query";
-	node->unique_id = psprintf("sql_operation.%s.%s", DPIPE_PACKAGE, node->name);
-	node->owner = GetUserId();
-	node->owner_name = GetUserNameFromId(node->owner, false);
-	node->base_schema = dpipe_model_schema();
-	node->sql = text;
-
-	node->given = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	dpipe_node_parse(node, vars, &parsed);
-	dpipe_node_configure(node, parsed.config);
-	node->refs = parsed.refs;
-	node->sources = parsed.sources;
-	return node;
-}
-
-/* A model of dpipe_create_model, or NULL. */
-static DpipeNode *
-own_model(const DpipeGraph *graph, const char *name)
-{
-	DpipeNode  *node = dpipe_graph_find(graph, name);
-
-	if (node == NULL)
-		node = dpipe_graph_find(graph, dpipe_model_id(DPIPE_PACKAGE, name));
-	if (node == NULL || node->type != DPIPE_NODE_MODEL)
-		return NULL;
-	dpipe_model_check_owner(node);
-	return node;
-}
-
-/* Of the project that is named, or of the only one there is. */
-static char *
-compile_in_project(const char *asked, const char *name, const char *text, const Jsonb *vars,
-				   bool full_refresh)
-{
-	char	   *project = dpipe_project_choose(asked);
-	char	   *sql = project != NULL ? pj_compile(project, name, text, vars, full_refresh) : NULL;
-
-	if (sql == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
-	return sql;
-}
-
-Datum
-dpipe_compile(PG_FUNCTION_ARGS)
-{
-	char	   *name = text_arg(fcinfo, 0);
-	char	   *text = text_arg(fcinfo, 1);
-	DpipeRendering r;
-	DpipeGraph *graph;
-	DpipeIdentity id;
-	char	   *result;
-	Jsonb	   *vars = object_arg(fcinfo, 2, "vars");
-	bool		full_refresh = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	Jsonb	   *options = object_arg(fcinfo, 4, "options");
-	static const char *const known[] = {"project"};
-	char	   *project;
-
-	if ((name == NULL) == (text == NULL))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("dpipe_compile takes either a node or an inline text")));
-	check_options(options, known, lengthof(known));
-	project = dpipe_json_string(options, "option", "project", NULL);
-
-	graph = dpipe_graph_load(vars, NULL);
-	memset(&r, 0, sizeof(r));
-	r.graph = graph;
-	if (project == NULL)
-		r.node = name != NULL ? own_model(graph, name) : inline_node(text, vars);
-	if (r.node == NULL)
-		PG_RETURN_TEXT_P(cstring_to_text(compile_in_project(project, name, text, vars, full_refresh)));
-	r.vars = vars;
-	r.execute = true;
-	r.full_refresh = full_refresh;
-	r.command = "compile";
-	r.invocation_id = new_uuid();
-	r.started_at = GetCurrentTimestamp();
-	r.new_rows = show_new_rows;
-	dpipe_identity_owner(&id, r.node->owner, r.node->search_path);
-	result = dpipe_node_render(&r, r.node->sql);
-	dpipe_identity_restore(&id);
-	PG_RETURN_TEXT_P(cstring_to_text(result));
 }

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "model/model.h"
@@ -44,6 +46,12 @@ typedef struct DpipeNodeResult
 /* node.c: run one node in a subtransaction; raises only what ends the run. */
 extern void dpipe_node_run(const DpipeRun *run, const DpipeGraph *graph, const DpipeNode *node,
 						   DpipeNodeResult *result);
+
+/* run.c: arguments of the verbs */
+extern char *dpipe_run_text(FunctionCallInfo fcinfo, int n);
+extern Jsonb *dpipe_run_object(FunctionCallInfo fcinfo, int n, const char *name);
+extern void dpipe_run_options(const Jsonb *options, const char *const *known, int nknown);
+extern char *dpipe_run_uuid(void);
 
 /* log.c */
 extern int64 dpipe_run_draw_id(void);

@@ -105,7 +105,21 @@ CREATE FUNCTION dpipe_compile(
         options jsonb DEFAULT '{}')
     RETURNS text
     LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_compile';
-COMMENT ON FUNCTION dpipe_compile(text, text, jsonb, boolean, jsonb) IS 'the SQL that a model, or a text given inline, would run now';
+COMMENT ON FUNCTION dpipe_compile(text, text, jsonb, boolean, jsonb) IS 'the SQL that a node, or a text given inline, would run now';
+
+CREATE FUNCTION dpipe_show(
+        node text DEFAULT NULL, inline text DEFAULT NULL,
+        row_limit integer DEFAULT 5, vars jsonb DEFAULT '{}',
+        options jsonb DEFAULT '{}')
+    RETURNS SETOF jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_show';
+COMMENT ON FUNCTION dpipe_show(text, text, integer, jsonb, jsonb) IS 'the rows that a node, or a text given inline, gives now';
+
+CREATE FUNCTION dpipe_run_operation(
+        macro text, args jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
+    RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_run_operation';
+COMMENT ON FUNCTION dpipe_run_operation(text, jsonb, jsonb) IS 'calls a macro of a project and gives its value';
 
 CREATE FUNCTION dpipe_ls(
         nodes text DEFAULT NULL, exclude text DEFAULT NULL,

@@ -1,0 +1,128 @@
+/*
+ * builtin.c
+ *		The macros that dbt has of its own: the files of macros/, as they are.
+ *
+ * Where each one stands is found once a session; the templates themselves are
+ * those of the engine's cache.
+ */
+#include "base/compat.h"
+
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "project/host.h"
+
+const DpipeBuiltinFile dpipe_builtin_files[] = {
+#include "project/builtin_macros.inc"
+	{NULL, NULL}
+};
+
+#define NFILES (lengthof(dpipe_builtin_files) - 1)
+
+static const JinjaTag tags[] = {
+	{"test", JINJA_TAG_SIGNATURE},
+	{"data_test", JINJA_TAG_SIGNATURE},
+	{"materialization", JINJA_TAG_OPTIONS},
+	{"docs", JINJA_TAG_NAME},
+	{"snapshot", JINJA_TAG_NAME},
+	{NULL}
+};
+
+const JinjaDialect dpipe_dialect = {tags, true};
+
+/* Where a macro stands. */
+typedef struct Place
+{
+	char		name[NAMEDATALEN];	/* hash key */
+	int			file;
+	int			index;
+} Place;
+
+static HTAB *places = NULL;
+
+static JinjaTemplate *
+builtin_template(DpipeHost *host, int file)
+{
+	const DpipeBuiltinFile *f = &dpipe_builtin_files[file];
+
+	if (host->builtin == NULL)
+		host->builtin = MemoryContextAllocZero(jinja_env_context(host->env),
+											   sizeof(JinjaTemplate *) * NFILES);
+	if (host->builtin[file] == NULL)
+		host->builtin[file] = jinja_cached_template(f->name, f->text, strlen(f->text),
+													&dpipe_dialect);
+	return host->builtin[file];
+}
+
+static void
+note_places(HTAB *table, JinjaTemplate *tmpl, int file)
+{
+	for (int i = 0; i < jinja_template_macros(tmpl); i++)
+	{
+		const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
+		bool		test = strcmp(info->tag, "test") == 0;
+		char	   *name = psprintf("%s%s", test ? "test_" : "", info->name);
+		Place	   *place;
+		bool		found;
+
+		Assert(strlen(name) < NAMEDATALEN);
+		place = hash_search(table, name, HASH_ENTER, &found);
+		Assert(!found);
+		place->file = file;
+		place->index = i;
+	}
+}
+
+static void
+find_places(DpipeHost *host)
+{
+	HASHCTL		ctl = {.keysize = NAMEDATALEN,.entrysize = sizeof(Place)};
+	HTAB	   *table;
+
+	ctl.hcxt = AllocSetContextCreate(CurrentMemoryContext, "dpipe built-in macros",
+									 ALLOCSET_DEFAULT_SIZES);
+	table = hash_create("dpipe built-in macros", 512, &ctl,
+						HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	for (int file = 0; file < NFILES; file++)
+		note_places(table, builtin_template(host, file), file);
+	MemoryContextSetParent(ctl.hcxt, TopMemoryContext);
+	places = table;
+}
+
+JinjaValue *
+dpipe_builtin_macro(DpipeHost *host, const char *name)
+{
+	Place	   *place;
+
+	if (places == NULL)
+		find_places(host);
+	place = hash_search(places, name, HASH_FIND, NULL);
+	return place == NULL ? NULL
+		: jinja_macro(host->env, host->context, builtin_template(host, place->file), place->index);
+}
+
+static JinjaValue *
+namespace_attribute(JinjaEnv *env, void *object, const char *name)
+{
+	return dpipe_builtin_macro(object, name);
+}
+
+static JinjaValue *
+namespace_item(JinjaEnv *env, void *object, JinjaValue *index)
+{
+	return jinja_kind(index) == JINJA_STRING
+		? dpipe_builtin_macro(object, jinja_to_cstring(env, index)) : NULL;
+}
+
+static const JinjaObjectOps namespace_ops = {
+	.type_name = "dict",
+	.get_attribute = namespace_attribute,
+	.get_item = namespace_item,
+	.is_mapping = true,
+};
+
+JinjaValue *
+dpipe_builtin_namespace(DpipeHost *host)
+{
+	return jinja_object(host->env, &namespace_ops, host);
+}

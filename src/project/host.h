@@ -1,0 +1,152 @@
+/*
+ * host.h
+ *		dbt's context: the objects and functions that templates find there.
+ *
+ *		host.c			the names, and what becomes of a result
+ *		globals.c		functions that ask nothing of the database
+ *		exceptions.c	exceptions.*
+ *		adapter.c		adapter.*: what asks or changes the database
+ *		dispatch.c		adapter.dispatch
+ *		constraint.c	constraints of contracts as SQL
+ *		query.c			SQL that a template runs
+ *		table.c			what a query gives: agate's table, rows and columns
+ *		relation.c		relations as values, api.Relation
+ *		column.c		columns as values, api.Column
+ *		builtin.c		the macros that dbt has of its own
+ *
+ * Whoever renders fills a DpipeHost, which lives as long as its environment,
+ * and asks for the value of a name when a template uses it. What depends on a
+ * node (model, this, ref, config, ...) is not known here.
+ *
+ * While "execute" is false, as when a project is loaded, no SQL runs: what
+ * would ask the database gives what dbt gives then.
+ */
+#ifndef DPIPE_PROJECT_HOST_H
+#define DPIPE_PROJECT_HOST_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "jinja/jinja.h"
+
+#define DPIPE_DBT_VERSION "1.11.16"
+
+typedef struct DpipeHost DpipeHost;
+
+struct DpipeHost
+{
+	JinjaEnv   *env;
+	JinjaContext *context;		/* the names that templates see */
+	bool		execute;
+
+	/*
+	 * As whom SQL runs, and under which search_path; InvalidOid: as the
+	 * current user, under the path in force.
+	 */
+	Oid			owner;
+	const char *search_path;
+
+	/* What dbt_project.yml says under "quoting" */
+	bool		unquoted_database;
+	bool		unquoted_schema;
+	bool		unquoted_identifier;
+
+	/*
+	 * A macro as a value; NULL: there is none. Without a package the node's
+	 * own is searched first, then the root project, then dbt's own.
+	 */
+	JinjaValue *(*find_macro) (DpipeHost *host, const char *package, const char *name);
+	/* Where dispatch looks for a namespace: char *; NIL: as without one */
+	List	   *(*search_order) (DpipeHost *host, const char *macro_namespace);
+	void	   *arg;			/* of whoever fills this */
+
+	/* of the files that share this header; NULL at first */
+	JinjaValue *results;		/* of store_result() */
+	JinjaTemplate **builtin;	/* templates of dpipe_builtin_files */
+};
+
+/*
+ * The value of "name": adapter, api, exceptions, load_result, log, tojson, ...
+ * NULL: it is not one of these.
+ */
+extern JinjaValue *dpipe_host_value(DpipeHost *host, const char *name);
+
+/* Call the macro that "name" means, as dbt's adapter does; it must exist. */
+extern JinjaValue *dpipe_host_call_macro(DpipeHost *host, const char *name,
+										 const JinjaArgs *args);
+
+/* ---------- what the files above share ---------- */
+
+typedef struct DpipeMember
+{
+	const char *name;
+	JinjaFunction fn;
+} DpipeMember;
+
+/* The function "name" of a list that ends with a NULL name, else NULL. */
+extern JinjaValue *dpipe_member(JinjaEnv *env, const DpipeMember *members, const char *name,
+								void *arg);
+
+/* Arguments of a call; they raise in the name of "function". */
+extern JinjaValue *dpipe_arg(JinjaEnv *env, const JinjaArgs *args, int pos, const char *name,
+							 const char *function);
+extern char *dpipe_arg_text(JinjaEnv *env, const JinjaArgs *args, int pos, const char *name,
+							const char *function);
+/* NULL when it is not given, none or undefined */
+extern JinjaValue *dpipe_arg_given(const JinjaArgs *args, int pos, const char *name);
+extern char *dpipe_arg_text_given(JinjaEnv *env, const JinjaArgs *args, int pos,
+								  const char *name);
+extern bool dpipe_arg_flag(JinjaEnv *env, const JinjaArgs *args, int pos, const char *name,
+						   bool deflt);
+extern bool dpipe_is_nothing(const JinjaValue *v);	/* NULL, none, undefined */
+
+extern JinjaValue *dpipe_host_function(DpipeHost *host, const char *name);
+extern JinjaValue *dpipe_host_exceptions(DpipeHost *host);
+extern JinjaValue *dpipe_host_adapter(DpipeHost *host);
+extern JinjaValue *dpipe_host_relation_class(DpipeHost *host);
+extern JinjaValue *dpipe_host_column_class(DpipeHost *host);
+
+/* dispatch.c */
+extern JinjaValue *dpipe_host_dispatch(JinjaEnv *env, void *host, const JinjaArgs *args);
+
+/* constraint.c */
+extern JinjaValue *dpipe_host_column_constraints(JinjaEnv *env, void *host, const JinjaArgs *args);
+extern JinjaValue *dpipe_host_table_constraints(JinjaEnv *env, void *host, const JinjaArgs *args);
+
+/* query.c */
+
+/*
+ * Run SQL as the host says. "table" gets what it returned, if not NULL; the
+ * result is dbt's AdapterResponse.
+ */
+extern JinjaValue *dpipe_host_execute(DpipeHost *host, const char *sql, int64 limit,
+									  JinjaValue **table);
+/* The same with parameters of type text; rows as a list of lists. */
+extern JinjaValue *dpipe_host_rows(DpipeHost *host, const char *sql, int nparams,
+								   const char *const *params);
+/* api.Column of each column that SQL gives. */
+extern JinjaValue *dpipe_host_query_columns(DpipeHost *host, const char *sql);
+extern JinjaValue *dpipe_response_value(JinjaEnv *env, const char *message, const char *code,
+										JinjaValue *rows_affected);
+
+/* ---------- builtin.c ---------- */
+
+/* One file of macros. */
+typedef struct DpipeBuiltinFile
+{
+	const char *name;			/* macros/strings.jinja */
+	const char *text;
+} DpipeBuiltinFile;
+
+extern const DpipeBuiltinFile dpipe_builtin_files[];	/* the last has no name */
+
+/* The blocks that dbt adds to the language. */
+extern const JinjaDialect dpipe_dialect;
+
+/* A macro of dbt's own; NULL: there is none of that name. */
+extern JinjaValue *dpipe_builtin_macro(DpipeHost *host, const char *name);
+/* "dbt": its members are the macros of dbt's own. */
+extern JinjaValue *dpipe_builtin_namespace(DpipeHost *host);
+
+#endif							/* DPIPE_PROJECT_HOST_H */
