@@ -561,6 +561,12 @@ pd_to_jsonb(const PdDoc *doc)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(pd_to_json(doc))));
 }
 
+const char *
+pd_scalar_text(const PdDoc *doc)
+{
+	return doc->kind == PD_STRING || doc->kind == PD_INT ? doc->u.text : pd_to_json(doc);
+}
+
 /* ---------- JSON, read ---------- */
 
 typedef struct JsonReader

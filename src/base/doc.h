@@ -91,6 +91,9 @@ extern const char *pd_kind_name(const PdDoc *doc);	/* Python's name of its type 
 extern const char *pd_text(const PdDoc *doc);
 extern const char *pd_get_text(const PdDoc *dict, const char *key);
 
+/* The text of a string or a number, such as a version. */
+extern const char *pd_scalar_text(const PdDoc *doc);
+
 /* Python's repr() of a float. */
 extern char *pd_float_text(double d);
 

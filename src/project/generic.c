@@ -217,20 +217,13 @@ append_arguments(StringInfo buf, JinjaEnv *env, const PdDoc *args)
 	}
 }
 
-static char *
-version_text(const PdDoc *version)
-{
-	return version->kind == PD_STRING || version->kind == PD_INT
-		? (char *) version->u.text : pd_to_json(version);
-}
-
 static const char *
 target_name(const Test *t)
 {
 	if (t->table != NULL)
 		return psprintf("%s_%s", pd_get_text(t->target, "name"), pd_get_text(t->table, "name"));
 	if (!pd_is_null(t->version) && strcmp(t->key, "models") == 0)
-		return psprintf("%s_v%s", pd_get_text(t->target, "name"), version_text(t->version));
+		return psprintf("%s_v%s", pd_get_text(t->target, "name"), pd_scalar_text(t->version));
 	return pd_get_text(t->target, "name");
 }
 
@@ -319,7 +312,7 @@ model_text(const Test *t)
 						pd_get_text(t->table, "name"));
 	if (!pd_is_null(t->version) && strcmp(t->key, "models") == 0)
 		return psprintf("{{ get_where_subquery(ref('%s', version='%s')) }}", name,
-						version_text(t->version));
+						pd_scalar_text(t->version));
 	return psprintf("{{ get_where_subquery(ref('%s')) }}", name);
 }
 

@@ -138,7 +138,7 @@ version_of(const DpipeNode *node)
 
 	if (pd_is_null(v) || !(is_kind(node, "model") || is_kind(node, "unit_test")))
 		return NULL;
-	return v->kind == PD_STRING || v->kind == PD_INT ? v->u.text : pd_to_json(v);
+	return pd_scalar_text(v);
 }
 
 /* ---------- fqn ---------- */
@@ -492,8 +492,7 @@ match_version(const DpipeGraph *graph, const DpipeNode *node, const char *argume
 {
 	const char *version = version_of(node);
 	PdDoc	   *doc = pd_get(node->doc, "latest_version");
-	const char *latest = pd_is_null(doc) ? NULL
-		: doc->kind == PD_STRING || doc->kind == PD_INT ? doc->u.text : pd_to_json(doc);
+	const char *latest = pd_is_null(doc) ? NULL : pd_scalar_text(doc);
 
 	if (strcmp(value, "latest") != 0 && strcmp(value, "prerelease") != 0 &&
 		strcmp(value, "old") != 0 && strcmp(value, "none") != 0)
@@ -608,6 +607,6 @@ dpipe_method_match(const DpipeMethod *method, const DpipeGraph *graph, const Dpi
 
 	if (method->match == NULL)
 		return match_config(node, argument, value);
-	text = value->kind == PD_STRING || value->kind == PD_INT ? value->u.text : pd_to_json(value);
+	text = pd_scalar_text(value);
 	return method->match(graph, node, method->resource_type ? method->resource_type : argument, text);
 }

@@ -58,10 +58,7 @@ default_alias(const char *custom, const char *name, const char *version)
 static const char *
 version_text(const PdDoc *version)
 {
-	if (pd_is_null(version))
-		return NULL;
-	return version->kind == PD_STRING || version->kind == PD_INT ? version->u.text
-		: pd_to_json(version);
+	return pd_is_null(version) ? NULL : pd_scalar_text(version);
 }
 
 /* ---------- the same as functions of templates ---------- */

@@ -313,17 +313,11 @@ warn_no_node(const PjFile *file, const PdDoc *entry, const char *key)
 
 /* ---------- versions of a model ---------- */
 
-static char *
-version_text(const PdDoc *v)
-{
-	return v->kind == PD_STRING || v->kind == PD_INT ? (char *) v->u.text : pd_to_json(v);
-}
-
 static bool
 is_less(const PdDoc *a, const PdDoc *b)
 {
-	const char *s = version_text(a);
-	const char *t = version_text(b);
+	const char *s = pd_scalar_text(a);
+	const char *t = pd_scalar_text(b);
 	char	   *end_s;
 	char	   *end_t;
 	double		x = strtod(s, &end_s);
@@ -351,7 +345,7 @@ latest_version(const PjFile *file, const PdDoc *entry, const PdDoc *versions)
 	}
 	if (found == NULL)
 		pj_raise(file, latest, "latest_version: %s is not one of model '%s' versions",
-				 version_text(latest), pd_get_text(entry, "name"));
+				 pd_scalar_text(latest), pd_get_text(entry, "name"));
 	return found;
 }
 
@@ -425,7 +419,7 @@ node_of_version(const PjLoad *load, const PjFile *file, const PdDoc *entry, cons
 	PjNode	   *node;
 
 	if (defined_in == NULL)
-		defined_in = psprintf("%s_v%s", name, version_text(pd_get(version, "v")));
+		defined_in = psprintf("%s_v%s", name, pd_scalar_text(pd_get(version, "v")));
 	node = find_node(load, "model", defined_in, file->project);
 	if (node == NULL && latest)
 		node = find_node(load, "model", name, file->project);
@@ -437,7 +431,7 @@ static void
 rename_version(PjLoad *load, PjNode *node, const char *name, PdDoc *v, PdDoc *latest)
 {
 	List	   *same = pj_table_get(load->by_name, node->name);
-	char	   *text = psprintf("v%s", version_text(v));
+	char	   *text = psprintf("v%s", pd_scalar_text(v));
 
 	pj_table_put(load->by_name, node->name, list_delete_ptr(same, node));
 	node->name = name;
@@ -462,7 +456,7 @@ load_version(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *version, PdDoc *la
 	if (node == NULL)
 	{
 		pj_warn(file, version, "Did not find matching node for version %s of model '%s'",
-				version_text(v), pd_get_text(entry, "name"));
+				pd_scalar_text(v), pd_get_text(entry, "name"));
 		return;
 	}
 	for (int i = 0; i < lengthof(own); i++)

@@ -26,12 +26,6 @@ can_be_referred_to(const PjNode *node)
 	return is_kind(node, "model") || is_kind(node, "seed") || is_kind(node, "snapshot");
 }
 
-static const char *
-version_text(const PdDoc *v)
-{
-	return v->kind == PD_STRING || v->kind == PD_INT ? v->u.text : pd_to_json(v);
-}
-
 /* Without a version the latest is meant. */
 static bool
 has_version(const PjNode *node, const PdDoc *version)
@@ -39,7 +33,7 @@ has_version(const PjNode *node, const PdDoc *version)
 	if (!pd_truth(version))
 		return node->version == NULL || pd_equal(node->version, node->latest_version);
 	return node->version != NULL &&
-		strcmp(version_text(node->version), version_text(version)) == 0;
+		strcmp(pd_scalar_text(node->version), pd_scalar_text(version)) == 0;
 }
 
 typedef bool (*NodeTest) (const PjNode *node, const void *arg);
@@ -140,7 +134,7 @@ not_found(PjNode *node, const char *kind, const char *name, const char *package,
 					 pg_toupper((unsigned char) node->resource_type[0]), node->resource_type + 1,
 					 node->unique_id, node->original_path, kind, name);
 	if (pd_truth(version))
-		appendStringInfo(&buf, " with version '%s'", version_text(version));
+		appendStringInfo(&buf, " with version '%s'", pd_scalar_text(version));
 	if (package != NULL)
 		appendStringInfo(&buf, " in package or project '%s'", package);
 	appendStringInfo(&buf, " which %s", disabled ? "is disabled" : "was not found");
@@ -322,7 +316,7 @@ version_listed(const PdDoc *list, const PjNode *model)
 {
 	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
 		if (model->version != NULL &&
-			strcmp(version_text(list->u.items[i]), version_text(model->version)) == 0)
+			strcmp(pd_scalar_text(list->u.items[i]), pd_scalar_text(model->version)) == 0)
 			return true;
 	return false;
 }
@@ -331,7 +325,7 @@ static PjNode *
 copy_for_version(PjLoad *load, const PjNode *test, const PjNode *model)
 {
 	PjNode	   *copy = palloc(sizeof(PjNode));
-	const char *v = version_text(model->version);
+	const char *v = pd_scalar_text(model->version);
 
 	*copy = *test;
 	copy->unique_id = psprintf("%s_v%s", test->unique_id, v);
