@@ -4,8 +4,8 @@
  *
  * Letters are locked, loaded as a batch with their original bytes and
  * provenance, and marked with the time, all in the caller's transaction: a
- * replayed letter has exactly one row. Those that fail again stay as they
- * were; the letters that the loader writes about them are taken away again.
+ * replayed letter has exactly one row. Those that fail again stay, with the
+ * reason of now; the letters that the loader writes about them are taken away.
  * A replay has a row in the ledger, so that new_rows gives its rows too.
  */
 #include "base/compat.h"
@@ -86,7 +86,18 @@ static DpipeStatement select_last = {
 /* Letters about a replayed record say which of them failed again. */
 static DpipeStatement take_back = {
 	"DELETE FROM dpipe.letter l WHERE l.load_id = $1"
-	" RETURNING l.topic, l.partition, l.\"offset\"", 1, {INT8OID}
+	" RETURNING l.topic, l.partition, l.\"offset\", l.stage, l.sqlstate, l.message",
+	1, {INT8OID}
+};
+
+static DpipeStatement renew_reasons = {
+	"UPDATE dpipe.letter l"
+	"   SET stage = r.stage, sqlstate = r.sqlstate, message = r.message"
+	"  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+	"       pg_catalog.unnest($3), pg_catalog.unnest($4)) r(id, stage, sqlstate, message)"
+	" WHERE l.id = r.id"
+	"   AND (l.stage, l.sqlstate, l.message) IS DISTINCT FROM (r.stage, r.sqlstate, r.message)",
+	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static DpipeStatement mark_letters = {
@@ -227,18 +238,23 @@ find_record(const DpipeBatch *batch, int from, int to, const bool *failed,
 	return -1;
 }
 
-/* Mark what was stored of the records [from, to); the others failed again. */
+/*
+ * Take the letters about the records [from, to) away again; the letters that
+ * were replayed get their reasons. Sets failed[] of these.
+ */
 static void
-settle_letters(Replay *replay, int from, int to, const DpipeLoad *load)
+renew_failed(Replay *replay, int from, int to, int64 load_id, bool *failed)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	DpipeSpi	spi;
-	Datum		args[1] = {Int64GetDatum(load->load_id)};
-	bool	   *failed = palloc0_array(bool, to);
-	Datum	   *done = palloc_array(Datum, to);
+	Datum		args[4] = {Int64GetDatum(load_id)};
+	Datum	   *ids = palloc_array(Datum, to);
+	Datum	   *reasons[3];
 	uint64		n;
-	int			ndone = 0;
+	int			nfailed = 0;
 
+	for (int c = 0; c < 3; c++)
+		reasons[c] = palloc_array(Datum, to);
 	dpipe_spi_begin(&spi);
 	n = dpipe_spi_run(&take_back, args, NULL, false, 0);
 	for (uint64 i = 0; i < n; i++)
@@ -248,15 +264,46 @@ settle_letters(Replay *replay, int from, int to, const DpipeLoad *load)
 									dpipe_spi_int32(i, 2),
 									dpipe_spi_int64(i, 3));
 
-		if (k >= 0)
-			failed[k] = true;
+		if (k < 0)
+			continue;
+		failed[k] = true;
+		ids[nfailed] = replay->letters[k];
+		for (int c = 0; c < 3; c++)
+			reasons[c][nfailed] = CStringGetTextDatum(dpipe_spi_text(i, 4 + c, cxt));
+		nfailed++;
 	}
+	args[0] = PointerGetDatum(construct_array(ids, nfailed, INT8OID, 8,
+											  FLOAT8PASSBYVAL,
+											  TYPALIGN_DOUBLE));
+	for (int c = 0; c < 3; c++)
+		args[1 + c] = PointerGetDatum(construct_array(reasons[c], nfailed,
+													  TEXTOID, -1, false,
+													  TYPALIGN_INT));
+	if (nfailed > 0)
+		(void) dpipe_spi_run(&renew_reasons, args, NULL, false, 0);
+	dpipe_spi_end(&spi);
+	MemoryContextSwitchTo(cxt);
+}
+
+/* Mark what was stored of the records [from, to); the others failed again. */
+static void
+settle_letters(Replay *replay, int from, int to, const DpipeLoad *load)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	DpipeSpi	spi;
+	Datum		args[1];
+	bool	   *failed = palloc0_array(bool, to);
+	Datum	   *done = palloc_array(Datum, to);
+	int			ndone = 0;
+
+	renew_failed(replay, from, to, load->load_id, failed);
 	for (int i = from; i < to; i++)
 		if (!failed[i])
 			done[ndone++] = replay->letters[i];
 	args[0] = PointerGetDatum(construct_array(done, ndone, INT8OID, 8,
 											  FLOAT8PASSBYVAL,
 											  TYPALIGN_DOUBLE));
+	dpipe_spi_begin(&spi);
 	(void) dpipe_spi_run(&mark_letters, args, NULL, false, 0);
 	dpipe_spi_end(&spi);
 	MemoryContextSwitchTo(cxt);

@@ -42,7 +42,12 @@ is($node->sql('SELECT count(*), count(replayed_at), max(id) < 104 FROM dpipe.dea
 like(replay(q{'t'}, 'other'), qr/must be owner of source "t"/, 'another role may not');
 like(replay(q{'none'}), qr/source "none" does not exist/, 'unknown source');
 
-$node->sql('ALTER TABLE raw.t DROP CONSTRAINT t_n_check');
+$node->sql('ALTER TABLE raw.t DROP CONSTRAINT t_n_check, ADD CONSTRAINT other_reason CHECK (n % 3 <> 0)');
+is(replay(q{'t'}), '0|103', 'another constraint: all fail again');
+is($node->sql(q{SELECT stage, sqlstate, message LIKE '%"other_reason"%', count(*) FROM dpipe.dead_letter
+      GROUP BY 1, 2, 3 ORDER BY 1}),
+    "decode|22P02|f|3\ninsert|23514|t|100", 'and say what is in the way now');
+$node->sql('ALTER TABLE raw.t DROP CONSTRAINT other_reason');
 my $two = $node->sql(q{SELECT array_agg(id) FROM (SELECT id FROM dpipe.dead_letter ORDER BY id LIMIT 2) x});
 is(replay(qq{'t', '$two'}), '2|0', 'two by their ids');
 is(replay(qq{'t', '$two'}), '0|0', 'not twice');

@@ -62,19 +62,23 @@ sub settled
 # ---- as far as it goes ----
 
 $kafka->create_topic('t', 1);
-my @md5 = map { send_huge('t', $_, '{"a": "', '"}') } 100_000_000, $limit;
+# jsonb holds nearly $limit in one object, padding included, but not all of it.
+my $fits = $limit - 100;
+my @md5 = map { send_huge('t', $_, '{"a": "', '"}') } 100_000_000, $fits, $limit;
 $kafka->send_records('t', [ 0, undef, '{"n": 1}' ]);
 define('small', 't', 'json', '');
-settled('small', 1, 2);
+settled('small', 1, 3);
 is($node->sql(q{SELECT string_agg(format('%s %s %s %s', "offset", stage, sqlstate, md5(payload)), ', ' ORDER BY id) FROM dpipe.dead_letter}),
-    "0 decode 54000 $md5[0], 1 decode 54000 $md5[1]", 'above max_record_bytes: dead letters, whole');
+    "0 decode 54000 $md5[0], 1 decode 54000 $md5[1], 2 decode 54000 $md5[2]", 'above max_record_bytes: dead letters, whole');
 define('small', 't', 'json', qq("max_record_bytes": $limit, "enabled": false));
-is($node->sql(q{SELECT * FROM dpipe_replay('small')}), '2|0', 'raised: replayed');
+is($node->sql(q{SELECT * FROM dpipe_replay('small')}), '2|1', 'raised: replayed, but for what jsonb cannot hold');
+like($node->sql('SELECT message FROM dpipe.dead_letter WHERE replayed_at IS NULL'),
+    qr/total size of jsonb object elements exceeds the maximum/, 'with its reason');
 is($node->sql(q{SELECT string_agg(length(_payload ->> 'a')::text, ' ' ORDER BY _offset) FROM small WHERE _payload ? 'a'}),
-    '99999991 ' . ($limit - 9), 'as rows of jsonb');
+    '99999991 ' . ($fits - 9), 'as rows of jsonb');
 define('large', 't', 'raw', qq("max_record_bytes": $limit));
-settled('large', 3, 0);
-is($node->sql(q{SELECT string_agg(md5(_payload), ' ' ORDER BY _offset) FROM large WHERE _offset < 2}), "@md5", 'or at once, byte for byte');
+settled('large', 4, 0);
+is($node->sql(q{SELECT string_agg(md5(_payload), ' ' ORDER BY _offset) FROM large WHERE _offset < 3}), "@md5", 'or at once, byte for byte');
 $node->sql("SELECT dpipe_drop_source('small'); SELECT dpipe_drop_source('large'); DROP TABLE small, large");
 
 # ---- what jsonb cannot hold, alone in its batch ----
@@ -89,7 +93,7 @@ $kafka->create_topic('j', 1);
 define('numbers', 'j', 'json', '');
 settled('numbers', 0, 1);
 like($node->sql(q{SELECT stage || ' ' || sqlstate || ' ' || message FROM dpipe.dead_letter WHERE source = 'numbers'}),
-    qr/^(convert|insert) (XX000 invalid memory alloc|54000 )/, 'more elements than jsonb can have: a dead letter');
+    qr/^(convert|insert) (XX000 .*invalid memory alloc|54000 )/, 'more elements than jsonb can have: a dead letter');
 note $node->sql(q{SELECT message FROM dpipe.dead_letter WHERE source = 'numbers'});
 
 # ---- beyond ----
