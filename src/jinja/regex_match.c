@@ -490,7 +490,6 @@ static int
 last_group(const Matcher *m)
 {
 	int			last = -1;
-	int			n = 0;
 
 	/* The stack has the order in which slots were set. */
 	for (int i = m->n - 1; i >= 0 && last < 0; i--)
@@ -500,7 +499,6 @@ last_group(const Matcher *m)
 		if (m->stack[i].code < 0 && slot > 1 && slot % 2 == 1 &&
 			slot < 2 * (m->regex->ngroups + 1))
 			last = slot / 2;
-		n++;
 	}
 	return last;
 }

@@ -105,9 +105,9 @@ put_offset(JinjaEnv *env, StringInfo buf, const JnStamp *s)
 	if (s->tz == NULL || !jn_zone_offset(env, s->tz, &offset))
 		return;
 	appendStringInfo(buf, "%c%02d%02d", offset < 0 ? '-' : '+',
-					 Abs(offset) / 3600, Abs(offset) / 60 % 60);
+					 abs(offset) / 3600, abs(offset) / 60 % 60);
 	if (offset % 60 != 0)
-		appendStringInfo(buf, "%02d", Abs(offset) % 60);
+		appendStringInfo(buf, "%02d", abs(offset) % 60);
 }
 
 static void
@@ -341,9 +341,9 @@ put_iso_time(JinjaEnv *env, StringInfo buf, const JnStamp *s,
 	if (s->tz == NULL || !jn_zone_offset(env, s->tz, &offset))
 		return;
 	appendStringInfo(buf, "%c%02d:%02d", offset < 0 ? '-' : '+',
-					 Abs(offset) / 3600, Abs(offset) / 60 % 60);
+					 abs(offset) / 3600, abs(offset) / 60 % 60);
 	if (offset % 60 != 0)
-		appendStringInfo(buf, ":%02d", Abs(offset) % 60);
+		appendStringInfo(buf, ":%02d", abs(offset) % 60);
 }
 
 /* Palloc'd. */

@@ -169,7 +169,7 @@ delta_to_string(JinjaEnv *env, void *object)
 	int64		seconds = d->us / 1000000;
 	int			us = d->us % 1000000;
 	char	   *days = d->days == 0 ? "" :
-		psprintf(INT64_FORMAT " day%s, ", d->days, Abs(d->days) == 1 ? "" : "s");
+		psprintf(INT64_FORMAT " day%s, ", d->days, llabs(d->days) == 1 ? "" : "s");
 	char	   *text = psprintf("%s%d:%02d:%02d", days, (int) (seconds / 3600),
 								(int) (seconds / 60 % 60), (int) (seconds % 60));
 
@@ -282,7 +282,7 @@ with_int(JinjaEnv *env, JinjaOp op, const JnDelta *d, int64 n, bool reflected)
 		if (us != 0 && (n > INT64CONST(1) << 60 || n < -(INT64CONST(1) << 60)))
 			jinja_raise(env, ERRCODE_INTERVAL_FIELD_OVERFLOW,
 						"timedelta is out of range");
-		if (us != 0 && Abs(n) > ((int128) 1 << 120) / (us < 0 ? -us : us))
+		if (us != 0 && (n < 0 ? -n : n) > ((int128) 1 << 120) / (us < 0 ? -us : us))
 			jinja_raise(env, ERRCODE_INTERVAL_FIELD_OVERFLOW,
 						"timedelta is out of range");
 		return from_total(env, us * n);

@@ -99,7 +99,7 @@ jn_zone_dst(JinjaEnv *env, JinjaValue *tz)
 static char *
 offset_text(int offset)
 {
-	int			a = Abs(offset);
+	int			a = abs(offset);
 	char	   *text = psprintf("%c%02d:%02d", offset < 0 ? '-' : '+', a / 3600,
 								a / 60 % 60);
 
