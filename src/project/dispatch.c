@@ -32,7 +32,7 @@ search(DpipeHost *host, const char *package, const char *name, StringInfo tried)
 static void
 check_name(JinjaEnv *env, const char *name)
 {
-	char	   *dot = strchr(name, '.');
+	const char *dot = strchr(name, '.');
 
 	if (dot != NULL)
 		jinja_raise(env, ERRCODE_INVALID_NAME,

@@ -489,7 +489,11 @@ enlargeStringInfo(StringInfo str, int needed)
 }
 
 void
+#if PG_VERSION_NUM >= 160000
+appendBinaryStringInfo(StringInfo str, const void *data, int len)
+#else
 appendBinaryStringInfo(StringInfo str, const char *data, int len)
+#endif
 {
 	enlargeStringInfo(str, len);
 	memcpy(str->data + str->len, data, len);
