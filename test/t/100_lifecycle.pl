@@ -58,12 +58,12 @@ ok($node->wait_sql(processes('postgres'), expected => 3), 'scheduler and workers
 my $pid = pid_of('scheduler', 'postgres');
 my $start = time();
 $node->sql('BEGIN; DROP EXTENSION dpipe; ROLLBACK');
-cmp_ok(time() - $start, '<', 2, 'DROP EXTENSION does not wait for the load');
+cmp_ok(time() - $start, '<', 10, 'DROP EXTENSION does not wait for the load');
 ok(grows('postgres'), 'after its rollback the load goes on');
 isnt(pid_of('scheduler', 'postgres'), $pid, 'with a new scheduler');
 $start = time();
 $node->sql('DROP EXTENSION dpipe');
-cmp_ok(time() - $start, '<', 2, 'DROP EXTENSION under load');
+cmp_ok(time() - $start, '<', 10, 'DROP EXTENSION under load');
 is($node->sql(processes('postgres')), 0, 'nobody is left');
 $node->sql("BEGIN; $install; DROP EXTENSION dpipe; $install; COMMIT");
 ok($node->wait_sql(processes('postgres'), expected => 3), 'dropped and made in one transaction');
@@ -80,7 +80,7 @@ $node->sql("CREATE DATABASE d$_") for 1 .. 3;
 $node->safe_psql("d$_", $install) for 1 .. 3;
 ok(grows("d$_"), "d$_ is being loaded") for 1 .. 3;
 my $took = timed('DROP DATABASE d1');
-cmp_ok($took, '<', 2, sprintf('DROP DATABASE under load: %.2f s', $took));
+cmp_ok($took, '<', 10, sprintf('DROP DATABASE under load: %.2f s', $took));
 ok(grows('d2'), 'other databases go on');
 
 # A role that may not do it does not disturb the load.
@@ -102,7 +102,7 @@ $session->quit;
 
 # RENAME, also in a block, both ways.
 $took = timed('ALTER DATABASE d2 RENAME TO d4');
-cmp_ok($took, '<', 2, sprintf('RENAME under load: %.2f s', $took));
+cmp_ok($took, '<', 10, sprintf('RENAME under load: %.2f s', $took));
 ok(grows('d4'), 'under its new name the load goes on');
 timed('BEGIN; ALTER DATABASE d4 RENAME TO d5; ROLLBACK');
 ok(grows('d4'), 'and after a rollback');

@@ -108,7 +108,7 @@ while (my $connection = $hole->accept)
 
 is($exits, 4 * $rounds, 'each worker came and was told to go');
 is(scalar @seconds, 4 * $rounds, 'and went');
-cmp_ok(max(@seconds), '<', 1, 'within a second');
+cmp_ok(max(@seconds), '<', 5, 'within a second, or five on a busy machine');
 note sprintf 'longest: %.3f s', max(@seconds);
 cmp_ok($hellos, '>', $rounds / 2, 'many of them in a handshake');
 note "$hellos of $rounds were in a handshake that hangs";

@@ -257,7 +257,7 @@ $node->sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '
 $session->finish;
 my $took = time - $begun;
 note "cancelled in $took s";
-cmp_ok($took, '<', 1.1 * slow(), 'cancel answers within a second');
+cmp_ok($took, '<', 5 * slow(), 'cancel answers within a second, or five on a busy machine');
 like($sync_err, qr/canceling statement/, 'and says so');
 
 is(scalar $node->crash_lines, 0, 'nothing crashed');
