@@ -173,12 +173,31 @@ pd_append(PdDoc *list, PdDoc *value)
 
 /* ---------- dicts ---------- */
 
+static double
+number_of(const PdDoc *doc)
+{
+	return doc->kind == PD_BOOL ? doc->u.boolean
+		: doc->kind == PD_INT ? strtod(doc->u.text, NULL) : doc->u.real;
+}
+
+static bool
+is_number(const PdDoc *doc)
+{
+	return doc->kind == PD_BOOL || doc->kind == PD_INT || doc->kind == PD_FLOAT;
+}
+
 /* Numbers that are equal have one hash: 1, 1.0 and true are one key. */
 static uint32
 hash_scalar(const PdDoc *key)
 {
 	if (key->kind == PD_STRING)
 		return hash_bytes((const unsigned char *) key->u.text, key->n);
+	if (is_number(key))
+	{
+		double		d = number_of(key) + 0.0;	/* -0.0 is 0.0 */
+
+		return hash_bytes((const unsigned char *) &d, sizeof(d));
+	}
 	return 1;
 }
 
@@ -220,6 +239,8 @@ rebuild_index(PdDoc *dict)
 static int
 find_key(const PdDoc *dict, const PdDoc *key)
 {
+	/* Keys may have been chosen so that one lookup looks at all of them. */
+	CHECK_FOR_INTERRUPTS();
 	if (dict->nbuckets == 0)
 	{
 		for (int i = 0; i < dict->n; i++)
@@ -351,19 +372,6 @@ pd_truth(const PdDoc *doc)
 			return doc->n > 0;
 	}
 	return false;
-}
-
-static double
-number_of(const PdDoc *doc)
-{
-	return doc->kind == PD_BOOL ? doc->u.boolean
-		: doc->kind == PD_INT ? strtod(doc->u.text, NULL) : doc->u.real;
-}
-
-static bool
-is_number(const PdDoc *doc)
-{
-	return doc->kind == PD_BOOL || doc->kind == PD_INT || doc->kind == PD_FLOAT;
 }
 
 static bool

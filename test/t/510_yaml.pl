@@ -38,6 +38,11 @@ my $bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
 $bomb .= sprintf "a%d: &a%d [%s]\n", $_, $_, join(', ', ('*a' . ($_ - 1)) x 10) foreach 1 .. 12;
 like(read_yaml($bomb), qr/text: too many values\n.*dpipe\.yaml_max_values/s, 'aliases are counted as what they stand for');
 
+is(read_yaml("1: a\n" . join('', map { "$_: x\n" } 2 .. 20) . "1.0: b\n-0.0: y\n0: z\n"),
+    '{"1":"b",' . join(',', map { qq("$_":"x") } 2 .. 20) . ',"-0.0":"z"}', 'numbers that are equal are one key, in a large mapping, too');
+is($node->sql(q{SELECT count(*) FROM json_each(dpipe._test_yaml((SELECT string_agg(i || ': x', E'\n') FROM generate_series(1, 200000) i)))}),
+    200000, 'as many keys that are numbers');
+
 SKIP:
 {
     my ($python) = grep { system("$_ -c 'from yaml import CSafeLoader' 2>/dev/null") == 0 } '/usr/bin/python3', 'python3';
