@@ -241,14 +241,14 @@ before_any(Node *stmt)
 	}
 }
 
-static void
-after_any(Node *stmt)
+/* Could it leave dpipe with catalogs that the library does not know? */
+static bool
+changes_version(Node *stmt)
 {
-	if ((IsA(stmt, CreateExtensionStmt) &&
-		 is_dpipe(((CreateExtensionStmt *) stmt)->extname)) ||
+	return (IsA(stmt, CreateExtensionStmt) &&
+			is_dpipe(((CreateExtensionStmt *) stmt)->extname)) ||
 		(IsA(stmt, AlterExtensionStmt) &&
-		 is_dpipe(((AlterExtensionStmt *) stmt)->extname)))
-		dpipe_extension_check_fit();
+		 is_dpipe(((AlterExtensionStmt *) stmt)->extname));
 }
 
 static void
@@ -257,6 +257,9 @@ lifecycle_process_utility(PlannedStmt *pstmt, const char *queryString,
 						  ParamListInfo params, QueryEnvironment *queryEnv,
 						  DestReceiver *dest, QueryCompletion *qc)
 {
+	/* ROLLBACK and the like may free the statement while it runs. */
+	bool		check = changes_version(pstmt->utilityStmt);
+
 	if (IsTransactionState() && !RecoveryInProgress())
 	{
 		before_any(pstmt->utilityStmt);
@@ -270,7 +273,8 @@ lifecycle_process_utility(PlannedStmt *pstmt, const char *queryString,
 	else
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
-	after_any(pstmt->utilityStmt);
+	if (check)
+		dpipe_extension_check_fit();
 }
 
 /*
