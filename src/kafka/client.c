@@ -459,6 +459,19 @@ kafka_client_take_text(const KafkaClient *client, char *to, size_t size,
 	pfree(buf.data);
 }
 
+/*
+ * Does it say that a response is larger than we receive? What is no broker (a
+ * web server or a proxy under a bootstrap address) has us read the beginning
+ * of its text, "HTTP", as a length.
+ */
+static bool
+says_too_large(const char *text)
+{
+	return strstr(text, TOO_LARGE_HINT) != NULL &&
+		strstr(text, "response size 1213486160 ") == NULL &&
+		strstr(text, "response size -") == NULL;
+}
+
 /* Note trouble for the status view; log it once a minute. */
 static void
 note_problem(KafkaClient *client, const char *text)
@@ -467,7 +480,7 @@ note_problem(KafkaClient *client, const char *text)
 
 	kafka_client_take_text(client, client->problem, sizeof(client->problem),
 						   text);
-	if (strstr(text, TOO_LARGE_HINT) != NULL)
+	if (says_too_large(text))
 		client->too_large = true;
 	if (client->problem_logged_at != 0 &&
 		!TimestampDifferenceExceeds(client->problem_logged_at, now,

@@ -3,6 +3,9 @@
 use strict;
 use warnings;
 
+use IO::Socket::INET;
+use POSIX ();
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -80,6 +83,30 @@ is(said(qr/ERROR:  the Kafka client of source "t" does not answer/), 1, 'which i
 send_record('idle', 2);
 ok(rows('idle', 2), 'also one that was idle');
 is($node->sql('SELECT count(*) - count(DISTINCT (_partition, _offset)) FROM r_t'), 0, 'nothing is there twice');
+
+# Web servers under bootstrap addresses: their "HTTP" is no length of a record.
+my $web = IO::Socket::INET->new(Listen => 50, LocalAddr => '0.0.0.0') or die "listen: $!";
+my $web_pid = fork // die "fork: $!";
+if ($web_pid == 0)
+{
+    while (my $client = $web->accept)
+    {
+        print $client "HTTP/1.1 400 Bad Request\r\n\r\n";
+        close $client;
+    }
+    POSIX::_exit(0);
+}
+my $webs = join ',', map { "127.0.0.$_:" . $web->sockport } 2 .. 20;
+$kafka->create_topic('web', 1);
+send_record('web', 1);
+$node->sql(qq{CREATE SERVER w FOREIGN DATA WRAPPER dpipe_kafka OPTIONS ("bootstrap.servers" '$webs,${\ $kafka->brokers}');
+    SELECT dpipe_create_kafka_source('web', server => 'w', topic => 'web', target => 'r_web')});
+ok(rows('web', 1), 'a source with web servers among its brokers loads');
+note said(qr/Invalid response size 1213486160/), ' lines of what the web servers answered';
+send_record('web', 2);
+ok(rows('web', 2), 'and goes on');
+kill 'KILL', $web_pid;
+waitpid $web_pid, 0;
 
 $producer->stop('KILL');
 $node->stop;
