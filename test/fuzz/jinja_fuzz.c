@@ -6,7 +6,7 @@
  * rendering. Limits are low, so that inputs take no longer than they must.
  * Run it with the dictionary jinja.dict and a corpus of templates.
  */
-#include "postgres.h"
+#include "base/compat.h"
 
 #include <locale.h>
 

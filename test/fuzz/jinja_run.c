@@ -7,7 +7,7 @@
  * "text" or "value" (its repr), or with "state", "error" and "context". In the
  * context of a request, {"$decimal": "1.50"} is a Decimal.
  */
-#include "postgres.h"
+#include "base/compat.h"
 
 #include <locale.h>
 #include <unistd.h>

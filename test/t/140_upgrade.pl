@@ -71,16 +71,28 @@ $old->stop;
 chdir $PostgreSQL::Test::Utils::tmp_check or die $!;
 my $new = Dpipe::Node->make('new', init => [ extra => ['--data-checksums'] ], extension => 0);
 $new->stop;
-command_ok(
-    [
-        'pg_upgrade', '--no-sync',
-        '--old-datadir', $old->data_dir, '--old-bindir', dirname($config),
-        '--old-port', $old->port,
-        '--new-datadir', $new->data_dir, '--new-bindir', dirname($ENV{DPIPE_PG_CONFIG}),
-        '--new-port', $new->port,
-        '--socketdir', $new->host
-    ],
-    'pg_upgrade');
+my @upgrade = (
+    'pg_upgrade', '--no-sync',
+    '--old-datadir', $old->data_dir, '--old-bindir', dirname($config),
+    '--old-port', $old->port,
+    '--new-datadir', $new->data_dir, '--new-bindir', dirname($ENV{DPIPE_PG_CONFIG}),
+    '--new-port', $new->port,
+    '--socketdir', $new->host);
+my $output = '';
+my $upgraded = IPC::Run::run(\@upgrade, '>', \$output, '2>&1');
+
+# The old server's newest minor release may know what this new one does not yet.
+my @dumps = glob $new->data_dir . '/pg_upgrade_output.d/*/log/pg_upgrade_dump_*.log';
+if (!$upgraded && grep { slurp_file($_) =~ /unrecognized parameter "pg_/ } @dumps)
+{
+    note $output;
+    $producer->stop('KILL');
+    $mock->stop;
+    SKIP: { skip 'the new server is of an older minor release than the old one', 1; }
+    done_testing();
+    exit;
+}
+ok($upgraded, 'pg_upgrade') or diag $output;
 $new->start;
 ok($new->wait_sql(q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'dpipe worker'}),
     'the new server goes on by itself');

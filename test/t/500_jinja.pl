@@ -32,6 +32,11 @@ my @ways = (
 foreach my $way (@ways)
 {
     my ($name, $share, $options) = @$way;
+    if ($name ne 'texts of the server' && !-x $run)
+    {
+        SKIP: { skip "$name: the engine was not built outside of a server", 1; }
+        next;
+    }
     my $left = int($count * $share / 5);
 
     for (my $i = 0; $left > 0; $i++, $left -= $batch)

@@ -88,13 +88,17 @@ my @patterns = (
     [ '54000', q({{ modules.itertools.count() | list }}) ],
     [ '54000', q({{ modules.itertools.product(range(99), repeat=9) | list }}) ],
     [ '54000', q({{ modules.itertools.permutations(range(20)) | list }}) ]);
+my $run = top_dir() . '/test/fuzz/bin/jinja_run';
+SKIP: {
+skip 'the engine was not built outside of a server', scalar @patterns unless -x $run;
 my $requests = join('',
     map { my $t = $_->[1]; $t =~ s/(["\\])/\\$1/g; qq({"template": "$t", "context": {}}\n) } @patterns);
 my $answers = '';
-IPC::Run::run([ top_dir() . '/test/fuzz/bin/jinja_run' ], '<', \$requests, '>', \$answers);
+IPC::Run::run([ $run ], '<', \$requests, '>', \$answers);
 my @answers = split /\n/, $answers;
 foreach my $i (0 .. $#patterns)
 {
     like($answers[$i] // '', qr/"state": "$patterns[$i][0]"/, $patterns[$i][1]);
+}
 }
 done_testing();
