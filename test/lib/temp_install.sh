@@ -41,10 +41,10 @@ fi
 # Make goes by times, so only what differs is copied, and what is gone is removed.
 if [ "$variant" != devel ]; then
     mkdir -p "$tree/src"
-    (cd "$tree" && find src -name '*.[ch]' -o -name '*.sql') | while read -r file; do
+    (cd "$tree" && find src -name '*.[ch]' -o -name '*.sql' -o -name '*.jinja') | while read -r file; do
         [ -e "$top/$file" ] || rm "$tree/$file"
     done
-    (cd "$top" && find Makefile dpipe.control src -name '*.[ch]' -o -name '*.sql' -o -type f ! -path 'src/*') |
+    (cd "$top" && find Makefile dpipe.control src -name '*.[ch]' -o -name '*.sql' -o -name '*.jinja' -o -type f ! -path 'src/*') |
         while read -r file; do
             mkdir -p "$(dirname "$tree/$file")"
             cmp -s "$top/$file" "$tree/$file" || cp "$top/$file" "$tree/$file"
