@@ -183,7 +183,7 @@ sub worker_pids
 sub crash_lines
 {
     my ($self) = @_;
-    return grep { /was terminated by signal (?!9\b)|PANIC|TRAP:/ }
+    return grep { /was terminated by signal (?!9\b)|PANIC|\bTRAP:/ }
         split /\n/, slurp_file($self->logfile);
 }
 
