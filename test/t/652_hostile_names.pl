@@ -110,8 +110,8 @@ is($node->sql(q{SELECT string_agg(status, ',') FROM dpipe_run()}), join(',', ('s
 foreach my $i (0 .. $#names)
 {
     my ($id, $of) = (ident($names[$i]), literal($names[$i]));
-    is(query('postgres', "SELECT count(*) FROM (SELECT query_to_xml(format('SELECT * FROM %I.%I', $of, 'of ' || left($of, 20)), true, false, '')::text) AS x (x)
-        WHERE x ~ '<dollars>'"), 1, "model m$i has made it");
+    my $relation = query('postgres', "SELECT format('%I.%I', $of, 'of ' || left($of, 20))");
+    is(query('postgres', "SELECT count(*) > 0 FROM (SELECT dollars FROM $relation) x"), 't', "model m$i has made it");
     is(query('postgres', "SELECT count(*) FROM dpipe_ls('m$i') WHERE tags = ARRAY[$of]"), 1, 'its tag is what it was');
 }
 
