@@ -12,6 +12,7 @@
 
 #include "base/doc.h"
 #include "project/host.h"
+#include "project/loading.h"
 #include "project/yaml.h"
 
 static JinjaValue *
@@ -124,44 +125,10 @@ fn_fromjson(JinjaEnv *env, void *arg, const JinjaArgs *args)
 		: default_arg(env, args);
 }
 
-/* A document as a value; keys keep their order. */
-static JinjaValue *
-doc_value(JinjaEnv *env, const PdDoc *doc)
-{
-	JinjaValue *v;
-
-	check_stack_depth();
-	switch (doc->kind)
-	{
-		case PD_NULL:
-			return jinja_none(env);
-		case PD_BOOL:
-			return jinja_bool(env, doc->u.boolean);
-		case PD_INT:
-			return jinja_from_json(env, doc->u.text, doc->n);
-		case PD_FLOAT:
-			return jinja_float(env, doc->u.real);
-		case PD_STRING:
-			return jinja_string_len(env, doc->u.text, doc->n);
-		case PD_LIST:
-			v = jinja_list(env);
-			for (int i = 0; i < doc->n; i++)
-				jinja_list_append(env, v, doc_value(env, doc->u.items[i]));
-			return v;
-		case PD_DICT:
-			v = jinja_dict(env);
-			for (int i = 0; i < doc->n; i++)
-				jinja_dict_set_value(env, v, doc_value(env, doc->u.entries[i].key),
-									 doc_value(env, doc->u.entries[i].value));
-			return v;
-	}
-	return NULL;				/* keep compiler quiet */
-}
-
 static JinjaValue *
 load_yaml(JinjaEnv *env, void *arg)
 {
-	return doc_value(env, dpipe_yaml_parse("fromyaml()", arg, strlen(arg)));
+	return pj_doc_value(env, dpipe_yaml_parse("fromyaml()", arg, strlen(arg)));
 }
 
 static JinjaValue *

@@ -18,6 +18,7 @@
 
 /* ---------- documents and values ---------- */
 
+/* Keys keep their order. */
 JinjaValue *
 pj_doc_value(JinjaEnv *env, const PdDoc *doc)
 {

@@ -247,8 +247,7 @@ sub exactly_once
         join '', map { sprintf "%6d %s\n", $faults->{count}{$_} // 0, $_ } Dpipe::Faults->kinds;
 
     is(join(', ', grep { !$faults->{count}{$_} } Dpipe::Faults->kinds), '', 'each kind of fault has happened');
-    # A third on a quiet machine; a busy one has its fifth of that.
-    cmp_ok($faults->{aimed}, '>=', int(@plan / 15), 'some near to a commit');
+    cmp_ok($faults->{aimed}, '>=', $long ? int(@plan / 3) : 3, 'some near to a commit');
     cmp_ok($found->{committed}, '>', $records / 2, 'records were committed');
     cmp_ok($found->{aborted}, '>', $records / 20, 'and others were aborted');
     is($found->{hidden}, 0, 'which are there for read_uncommitted');
