@@ -122,6 +122,10 @@ my ($status, undef, $error) = $node->psql('postgres', q{ALTER EXTENSION dpipe UP
 like($error, qr/division by zero/, 'an update that fails');
 is($node->sql($version), '0.1.1', 'leaves the old version');
 grows('and the load');
+
+# One worker is enough for the load to go on: wait for the other, too.
+ok($node->wait_sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dpipe worker'},
+        expected => 2), 'in both workers');
 my $pids = $node->sql($processes);
 ($status, undef, $error) = $node->psql('postgres', q{SET ROLE nobody; ALTER EXTENSION dpipe UPDATE TO '0.1.2'});
 like($error, qr/must be owner of extension/, 'not for everybody');
