@@ -19,8 +19,8 @@ use Dpipe::Kafka;
 use Dpipe::Node;
 
 our @EXPORT_OK = qw(median percentile process_cpu process_memory report
-    bench_node bench_kafka fill_topic load_source copy_file backend_cpu
-    backend_cpu_sql compare_with_copy);
+    bench_node bench_kafka bench_dbt fill_topic load_source copy_file backend_cpu
+    backend_cpu_sql run_session run_command_timed compare_with_copy);
 
 # ---------- figures ----------
 
@@ -97,6 +97,16 @@ sub bench_kafka
     return Dpipe::Kafka->new('bench', heap => '512m', %options);
 }
 
+# A Python that has dbt; ends the bench where there can be none.
+sub bench_dbt
+{
+    plan skip_all => $ENV{DPIPE_DBT_SKIP} // 'DPIPE_DBT_PYTHON is not set, see test/lib/dbt_fetch.sh'
+        unless $ENV{DPIPE_DBT_PYTHON};
+    $ENV{$_} = 0 foreach qw(DBT_SEND_ANONYMOUS_USAGE_STATS DBT_VERSION_CHECK);
+    $ENV{DO_NOT_TRACK} = 1;
+    return $ENV{DPIPE_DBT_PYTHON};
+}
+
 # A topic of 8 partitions (or "partitions") and so many records, before any
 # clock starts. Other options as test/tools/produce has them.
 sub fill_topic
@@ -154,6 +164,45 @@ sub backend_cpu
     my @to   = split /\|/, $lines[1];
     return ($to[0] - $from[0],
         ($to[1] - $from[1]) / POSIX::sysconf(&POSIX::_SC_CLK_TCK));
+}
+
+# Run a command; [ seconds, CPU seconds of it and its children ].
+sub run_command_timed
+{
+    my (@command) = @_;
+    my $start = time();
+    my @used  = POSIX::times();
+    my ($out, $err) = ('', '');
+    IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err) or die "@command: $out$err";
+    my @now = POSIX::times();
+    my $ticks = $now[3] + $now[4] - $used[3] - $used[4];
+    return (time() - $start, $ticks / POSIX::sysconf(&POSIX::_SC_CLK_TCK), $out);
+}
+
+# Run a script in a session of its own, psql and connecting included; [ seconds,
+# CPU seconds of psql and its backend, what it printed ]. The kernel counts the
+# time of each process in nanoseconds; an idle one's is up to date.
+sub run_session
+{
+    my ($node, $sql) = @_;
+    my $script = "$PostgreSQL::Test::Utils::tmp_check/session.sql";
+    my $out    = '';
+    open my $f, '>', $script or die "$script: $!";
+    print $f <<"SQL";
+SELECT pg_backend_pid() AS pid \\gset
+\\setenv BACKEND :pid
+$sql
+\\! cut -d ' ' -f 1 /proc/\$BACKEND/schedstat /proc/\$PPID/schedstat
+SQL
+    close $f;
+    my $start = time();
+    IPC::Run::run([
+        'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', $script ],
+        '>', \$out) or die "psql failed: $out";
+    my $seconds = time() - $start;
+    my @lines = split /\n/, $out;
+    my $cpu   = (pop(@lines) + pop(@lines)) / 1e9;
+    return ($seconds, $cpu, join "\n", @lines);
 }
 
 # COPY FROM the file that COPY TO of the table gives, into its like.
