@@ -228,6 +228,20 @@ find_doc(const PjLoad *load, const char *package, const char *name)
 	return NULL;
 }
 
+/* Without a package: of the root project, of the node's own, of any. */
+static PjDoc *
+resolve_doc(const PjLoad *load, const PjProject *project, const char *package, const char *name)
+{
+	PjDoc	   *doc;
+
+	if (package != NULL)
+		return find_doc(load, package, name);
+	doc = find_doc(load, load->root->name, name);
+	if (doc == NULL)
+		doc = find_doc(load, project->name, name);
+	return doc != NULL ? doc : find_doc(load, NULL, name);
+}
+
 static JinjaValue *
 fn_doc(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
@@ -238,21 +252,45 @@ fn_doc(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	if (args->nargs < 1 || args->nargs > 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "doc() takes at most two arguments");
 	name = jinja_to_cstring(env, args->args[args->nargs - 1]);
-	if (args->nargs == 2)
-		doc = find_doc(scope->load, jinja_to_cstring(env, args->args[0]), name);
-	else
-	{
-		doc = find_doc(scope->load, scope->load->root->name, name);
-		if (doc == NULL)
-			doc = find_doc(scope->load, scope->project->name, name);
-		if (doc == NULL)
-			doc = find_doc(scope->load, NULL, name);
-	}
+	doc = resolve_doc(scope->load, scope->project,
+					  args->nargs == 2 ? jinja_to_cstring(env, args->args[0]) : NULL, name);
 	if (doc == NULL)
 		jinja_raise(env, ERRCODE_UNDEFINED_OBJECT,
 					"Documentation for '%s' depends on doc '%s' which was not found",
 					scope->project->name, name);
 	return jinja_string(env, doc->text);
+}
+
+typedef struct DocBlocks
+{
+	PjLoad	   *load;
+	const PjProject *project;
+	PdDoc	   *ids;
+} DocBlocks;
+
+static void
+note_doc_block(const JinjaCallInfo *call, void *arg)
+{
+	DocBlocks  *blocks = arg;
+	PjDoc	   *doc = NULL;
+
+	if (call->object == NULL && strcmp(call->name, "doc") == 0 && call->nargs > 0 &&
+		call->nargs <= 2 && call->args[call->nargs - 1] != NULL)
+		doc = resolve_doc(blocks->load, blocks->project, call->nargs == 2 ? call->args[0] : NULL,
+						  call->args[call->nargs - 1]);
+	if (doc != NULL)
+		pd_append(blocks->ids, pd_string(doc->unique_id));
+}
+
+PdDoc *
+pj_doc_blocks(PjLoad *load, const PjProject *project, const char *text)
+{
+	DocBlocks	blocks = {load, project, pd_list()};
+
+	if (strstr(text, "{{") != NULL)
+		jinja_template_calls(jinja_parse(CurrentMemoryContext, "description", text, strlen(text)),
+							 -1, note_doc_block, &blocks);
+	return blocks.ids;
 }
 
 char *

@@ -65,6 +65,9 @@ static const Kind kinds[] = {
 		"\"dbt_valid_from\":null,\"dbt_scd_id\":null,\"dbt_updated_at\":null,\"dbt_is_deleted\":null},"
 		"\"dbt_valid_to_current\":null}",
 	NODE_APPEND, NODE_UPDATE, true},
+	{"operation", "models", NULL,
+		"{" NODE_HEAD "\"materialized\":\"view\"," NODE_TAIL "}",
+	NODE_APPEND, NODE_UPDATE, true},
 	{"function", "functions", NULL,
 		"{" NODE_HEAD "\"materialized\":\"function\"," NODE_TAIL
 		",\"type\":\"scalar\",\"volatility\":null,\"runtime_version\":null,\"entry_point\":null}",
@@ -292,6 +295,66 @@ overlay_project(const Kind *kind, PdDoc *result, const PjProject *project, const
 			break;
 		overlay_level(kind, result, level);
 	}
+}
+
+/* ---------- as it is written ---------- */
+
+/* A later value takes the place of an earlier one; nothing is rendered. */
+static void
+overlay_raw_level(PdDoc *result, const PdDoc *level)
+{
+	for (int i = 0; i < level->n; i++)
+	{
+		const char *key = pd_text(level->u.entries[i].key);
+		PdDoc	   *value = level->u.entries[i].value;
+		bool		plus = key != NULL && key[0] == '+';
+
+		if (key == NULL || (!plus && value->kind == PD_DICT))
+			continue;
+		if (plus)
+			key += 1 + strspn(key + 1, " ");
+		pd_put(result, strcmp(key, "dbname") == 0 ? "database" : key, value);
+	}
+}
+
+static void
+overlay_raw(const Kind *kind, PdDoc *result, const PjProject *project, const PdDoc *fqn)
+{
+	PdDoc	   *level = NULL;
+
+	if (strcmp(kind->resource_type, "function") == 0)
+		level = pd_get(project->raw, "models");
+	else
+		level = pd_get(project->raw, kind->key);
+	if (level == NULL && kind->old_key != NULL)
+		level = pd_get(project->raw, kind->old_key);
+	if (!pd_is(level, PD_DICT))
+		return;
+	overlay_raw_level(result, level);
+	for (int i = 0; i < fqn->n; i++)
+	{
+		level = pd_get(level, pd_text(fqn->u.items[i]));
+		if (!pd_is(level, PD_DICT))
+			break;
+		overlay_raw_level(result, level);
+	}
+}
+
+/* What dbt_project.yml, YAML files and config() calls say, without defaults. */
+PdDoc *
+pj_unrendered_config(const PjLoad *load, const PjNode *node)
+{
+	const Kind *kind = kind_of(node);
+	PdDoc	   *config = pd_dict();
+
+	overlay_raw(kind, config, node->project, node->fqn);
+	if (pd_is(node->patch_config, PD_DICT))
+		pd_update(config, node->patch_config);
+	if (node->call_config != NULL)
+		pd_update(config, node->call_config);
+	if (!node->project->is_root)
+		overlay_raw(kind, config, load->root, node->fqn);
+	return config;
 }
 
 /* ---------- the result ---------- */

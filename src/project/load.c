@@ -403,6 +403,7 @@ finish_load(FunctionCallInfo fcinfo, PjLoad *load)
 	recall_files(load);
 	pj_load_macros(load);
 	pj_load_sql_files(load);
+	pj_load_hooks(load);
 	pj_load_properties(load);
 	pj_resolve(load);
 	pj_store(load);

@@ -8,6 +8,7 @@
  *		context.c		what templates of a project see while it is loaded
  *		macros.c		macros, docs blocks and generic tests by name
  *		levels.c		configuration by path, and how it is merged
+ *		hooks.c			on-run-start and on-run-end: a node a hook
  *		sqlfile.c		models, snapshots, seeds, tests, ...: a node a file
  *		properties.c	YAML files: what they say about nodes, and what they are
  *		generic.c		tests that a YAML file declares
@@ -112,6 +113,8 @@ struct PjNode
 	PdDoc	   *config;			/* final */
 	PdDoc	   *call_config;	/* of config() calls */
 	PdDoc	   *patch_config;	/* of a YAML file */
+	PdDoc	   *unrendered;		/* config as it is written; or NULL */
+	PdDoc	   *doc_blocks;		/* ids of the docs blocks of the description; or NULL */
 	PdDoc	   *refs;			/* list of {name, package, version} */
 	PdDoc	   *sources;		/* list of [source, table] */
 	PdDoc	   *metrics;
@@ -131,6 +134,7 @@ typedef struct PjMacro
 	PjFile	   *file;
 	int			index;			/* in the file's template */
 	PdDoc	   *patch;			/* what YAML says about it */
+	const char *patch_path;
 } PjMacro;
 
 typedef struct PjDoc
@@ -203,6 +207,7 @@ extern const char *pj_strip(const char *text, int *len);
 
 /* levels.c */
 extern PdDoc *pj_node_config(const PjLoad *load, const PjNode *node);
+extern PdDoc *pj_unrendered_config(const PjLoad *load, const PjNode *node);
 extern void pj_merge_calls(PdDoc *into, const PdDoc *call);
 
 /* context.c */
@@ -214,6 +219,8 @@ extern PdDoc *pj_render_deep(PjLoad *load, const PjProject *project, const PdDoc
 
 extern char *pj_render_description(PjLoad *load, const PjProject *project, const char *text,
 								   const PjFile *file);
+/* Unique ids of the docs blocks that a description uses. */
+extern PdDoc *pj_doc_blocks(PjLoad *load, const PjProject *project, const char *text);
 extern void pj_parse_node_sql(PjLoad *load, PjNode *node);
 extern void pj_parse_reference(PjLoad *load, PjNode *node);
 extern void pj_parse_hooks(PjLoad *load, PjNode *node);
@@ -226,6 +233,9 @@ extern JinjaValue *pj_doc_value(JinjaEnv *env, const PdDoc *doc);
 extern void pj_load_macros(PjLoad *load);
 extern PjMacro *pj_find_macro(const PjLoad *load, const char *project, const char *name);
 extern PjMacro *pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name);
+
+/* hooks.c */
+extern void pj_load_hooks(PjLoad *load);
 
 /* sqlfile.c */
 extern void pj_load_sql_files(PjLoad *load);

@@ -20,7 +20,8 @@ static bool
 has_code(const PjNode *node)
 {
 	return is_kind(node, "model") || is_kind(node, "seed") || is_kind(node, "snapshot") ||
-		is_kind(node, "test") || is_kind(node, "analysis") || is_kind(node, "function");
+		is_kind(node, "test") || is_kind(node, "analysis") || is_kind(node, "function") ||
+		is_kind(node, "operation");
 }
 
 static bool
@@ -147,8 +148,12 @@ pj_node_doc(const PjNode *node)
 	pd_put(doc, "unique_id", pd_string(node->unique_id));
 	pd_put(doc, "fqn", or_empty(node->fqn, true));
 	pd_put(doc, "config", or_empty(node->config, false));
+	if (node->unrendered != NULL)
+		pd_put(doc, "unrendered_config", node->unrendered);
 	pd_put(doc, "tags", or_empty(node->tags, true));
 	pd_put(doc, "description", pd_string(node->description ? node->description : ""));
+	if (node->doc_blocks != NULL)
+		pd_put(doc, "doc_blocks", node->doc_blocks);
 	pd_put(doc, "columns", or_empty(node->columns, false));
 	pd_put(doc, "meta", or_empty(node->meta, false));
 	pd_put(doc, "group", pd_string(node->group));

@@ -92,3 +92,7 @@ COMMENT ON FUNCTION dpipe_load_files(jsonb, jsonb) IS 'loads a dbt project from 
 CREATE FUNCTION dpipe_drop_project(name text) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'dpipe_drop_project';
 COMMENT ON FUNCTION dpipe_drop_project(text) IS 'removes a dbt project; what its models have made stays';
+
+CREATE FUNCTION dpipe_manifest(options jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_manifest';
+COMMENT ON FUNCTION dpipe_manifest(jsonb) IS 'a dbt project as the manifest.json that dbt would write, version 12';

@@ -54,6 +54,19 @@ waits(const List *keypath, int from)
 		is_one_of(step(keypath, from + 2), late, 3);
 }
 
+/* A source's schema and database as they are written are kept beside them. */
+static PdDoc *
+with_written_names(PdDoc *entry)
+{
+	static const char *const names[] = {"schema", "database"};
+	PdDoc	   *copy = pd_copy_top(entry);
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (pd_get(entry, names[i]) != NULL)
+			pd_put(copy, psprintf("unrendered_%s", names[i]), pd_get(entry, names[i]));
+	return copy;
+}
+
 static bool
 is_step(const List *keypath, int i, const char *word)
 {
@@ -71,6 +84,7 @@ is_rendered(const List *keypath, const void *arg)
 	if (strcmp(key, "sources") == 0)
 	{
 		if (is_step(keypath, 0, "description") || is_step(keypath, 0, "loaded_at_query") ||
+			is_step(keypath, 0, "unrendered_schema") || is_step(keypath, 0, "unrendered_database") ||
 			(is_step(keypath, 0, "config") && is_step(keypath, 1, "loaded_at_query")))
 			return false;
 		return !(is_step(keypath, 0, "tables") && waits(keypath, 2));
@@ -568,7 +582,10 @@ load_macro_patch(PjLoad *load, PjFile *file, PdDoc *entry)
 		pj_warn(file, entry, "Found patch for macro \"%s\" which was not found",
 				pd_get_text(entry, "name"));
 	else
+	{
 		macro->patch = entry;
+		macro->patch_path = psprintf("%s://%s", file->project->name, file->original);
+	}
 }
 
 /* ---------- what stands only in YAML ---------- */
@@ -767,6 +784,8 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 					 file->original, key);
 		if (strcmp(key, "snapshots") == 0)
 			add_yaml_snapshot(load, file, entry);
+		if (strcmp(key, "sources") == 0)
+			entry = with_written_names(entry);
 		entry = pj_render_deep(load, file->project, entry, file, is_rendered, key);
 		if (pd_get_text(entry, "name") == NULL)
 			pj_raise(file, pd_get(entry, "name"), "the \"name\" of one of '%s' must be a string", key);

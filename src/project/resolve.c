@@ -531,16 +531,22 @@ static void
 render_descriptions(PjLoad *load, PjNode *node)
 {
 	if (node->description != NULL)
+	{
+		if (strchr(node->description, '{') != NULL)
+			node->doc_blocks = pj_doc_blocks(load, node->project, node->description);
 		node->description = pj_render_description(load, node->project, node->description,
 												  node->file);
+	}
 	for (int i = 0; node->columns != NULL && i < node->columns->n; i++)
 	{
 		PdDoc	   *column = node->columns->u.entries[i].value;
 		const char *description = pd_get_text(column, "description");
 
-		if (description != NULL && strchr(description, '{') != NULL)
-			pd_put(column, "description",
-				   pd_string(pj_render_description(load, node->project, description, node->file)));
+		if (description == NULL || strchr(description, '{') == NULL)
+			continue;
+		pd_put(column, "doc_blocks", pj_doc_blocks(load, node->project, description));
+		pd_put(column, "description",
+			   pd_string(pj_render_description(load, node->project, description, node->file)));
 	}
 	if (is_kind(node, "source") && pd_get_text(node->more, "source_description") != NULL)
 		pd_put(node->more, "source_description",
@@ -562,6 +568,7 @@ pj_resolve(PjLoad *load)
 		PjNode	   *node = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
+		node->unrendered = pj_unrendered_config(load, node);
 		if (!node->enabled)
 			continue;
 		check_node(node);

@@ -537,11 +537,10 @@ is_package(const PjLoad *load, const char *name)
 }
 
 /* What dbt_project.yml says, else the root project and the package itself. */
-static List *
-search_order(DpipeHost *host, const char *namespace)
+List *
+pj_dispatch_order(const PjLoad *load, const char *namespace)
 {
-	PjScope    *scope = host->arg;
-	PdDoc	   *dispatch = pd_get(scope->load->root->doc, "dispatch");
+	PdDoc	   *dispatch = pd_get(load->root->doc, "dispatch");
 	List	   *order = NIL;
 
 	for (int i = 0; pd_is(dispatch, PD_LIST) && i < dispatch->n; i++)
@@ -557,9 +556,15 @@ search_order(DpipeHost *host, const char *namespace)
 		if (order != NIL)
 			return order;
 	}
-	if (!is_package(scope->load, namespace))
+	if (!is_package(load, namespace))
 		return NIL;
-	return list_make2((void *) scope->load->root->name, (void *) namespace);
+	return list_make2((void *) load->root->name, (void *) namespace);
+}
+
+static List *
+search_order(DpipeHost *host, const char *namespace)
+{
+	return pj_dispatch_order(((PjScope *) host->arg)->load, namespace);
 }
 
 static JinjaValue *

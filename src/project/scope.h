@@ -42,6 +42,9 @@ extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);
 extern JinjaValue *pj_runtime_ref(PjScope *scope, const PdDoc *ref);
 extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
 
+/* Where adapter.dispatch() looks for a namespace; NIL: as without one. */
+extern List *pj_dispatch_order(const PjLoad *load, const char *macro_namespace);
+
 /* The value of a macro, noted as something that the node uses. */
 extern JinjaValue *pj_macro_value(PjScope *scope, PjMacro *macro);
 

@@ -205,6 +205,8 @@ put_details(PjNode *node, const PdDoc *source, const PdDoc *table)
 	pd_put(more, "freshness", or_null(pd_get(node->config, "freshness")));
 	pd_put(more, "external", or_null(pd_get(table, "external")));
 	pd_put(more, "source_meta", meta);
+	pd_put(more, "unrendered_database", or_null(pd_get(source, "unrendered_database")));
+	pd_put(more, "unrendered_schema", or_null(pd_get(source, "unrendered_schema")));
 	node->more = more;
 }
 

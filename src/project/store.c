@@ -20,6 +20,7 @@
 
 #include "base/spi.h"
 #include "project/loading.h"
+#include "project/manifest.h"
 #include "project/node.h"
 #include "project/open.h"
 #include "project/project.h"
@@ -174,6 +175,27 @@ static DpipeStatement upsert_project = {
 	7,
 	{TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 
+/* What YAML files say about macros, by their ids. */
+static PdDoc *
+macro_patches(const PjLoad *load)
+{
+	PdDoc	   *patches = pd_dict();
+	ListCell   *lc;
+
+	foreach(lc, load->macros)
+	{
+		PjMacro    *macro = lfirst(lc);
+		PdDoc	   *patch;
+
+		if (macro->patch == NULL)
+			continue;
+		patch = pd_copy_top(macro->patch);
+		pd_put(patch, "patch_path", pd_string(macro->patch_path));
+		pd_put(patches, macro->unique_id, patch);
+	}
+	return patches;
+}
+
 /* What is known of the project besides its nodes. */
 static PdDoc *
 definition_of(const PjLoad *load)
@@ -196,6 +218,7 @@ definition_of(const PjLoad *load)
 	pd_put(doc, "packages", packages);
 	pd_put(doc, "selectors", load->selectors != NULL ? load->selectors : pd_null());
 	pd_put(doc, "groups", load->groups);
+	pd_put(doc, "macros", macro_patches(load));
 	pd_put(doc, "profile_name", pd_string(load->profile_name));
 	pd_put(doc, "target", load->target);
 	return doc;
@@ -465,6 +488,30 @@ dpipe_project_choose(const char *asked)
 						errmsg("there are several projects"),
 						errhint("Name one with the option \"project\": %s.", buf.data)));
 	return names != NIL ? linitial(names) : NULL;
+}
+
+char *
+pj_project_of(const PdDoc *options, const char *what)
+{
+	PdDoc	   *asked = pd_get(options, "project");
+	char	   *name;
+
+	if (!pd_is(options, PD_DICT))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options must be a JSON object")));
+	for (int i = 0; i < options->n; i++)
+		if (!pd_equals(options->u.entries[i].key, "project"))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("unknown option \"%s\" of %s",
+								   pd_text(options->u.entries[i].key), what),
+							errhint("The option is: project.")));
+	if (!pd_is_null(asked) && asked->kind != PD_STRING)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"project\" must be a string")));
+	name = dpipe_project_choose(pd_text(asked));
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no project")));
+	return name;
 }
 
 /* ---------- drop ---------- */

@@ -85,13 +85,15 @@ names_kind(const PdDoc *option, const char *resource_type)
 	return false;
 }
 
-/* Analyses are listed only when they are asked for. */
+/* Analyses are listed only when they are asked for, hooks never. */
 static bool
 is_listed(const DpipeNode *node, const PdDoc *options)
 {
 	PdDoc	   *wanted = pd_get(options, "resource_type");
 	PdDoc	   *unwanted = pd_get(options, "exclude_resource_type");
 
+	if (strcmp(node->resource_type, "operation") == 0)
+		return false;
 	if (pd_is_null(wanted) ? strcmp(node->resource_type, "analysis") == 0
 		: !names_kind(wanted, node->resource_type))
 		return false;

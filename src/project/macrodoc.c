@@ -1,0 +1,297 @@
+/*
+ * macrodoc.c
+ *		Macros as a manifest shows them: their text, what YAML says about
+ *		them, and which macros they call.
+ *
+ * What a macro calls is read from its text, whether it would be run or not.
+ * dbt's own macros are those that dpipe has of them, all in package "dbt".
+ */
+#include "base/compat.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "project/macros.h"
+#include "project/manifest.h"
+#include "project/scope.h"
+
+/* ---------- what a macro calls ---------- */
+
+typedef struct Calls
+{
+	PjScope    *scope;
+	const char *package;		/* of the macro */
+	const char *name;
+	PdDoc	   *ids;
+} Calls;
+
+static PjProject *
+project_named(const PjLoad *load, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, load->projects)
+	{
+		if (strcmp(((PjProject *) lfirst(lc))->name, name) == 0)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+static const char *
+builtin_id(PjScope *scope, const char *name)
+{
+	return dpipe_builtin_macro(&scope->host, name) != NULL ? psprintf("macro.dbt.%s", name) : NULL;
+}
+
+/* As a macro of the package would find it; NULL: there is none. */
+static const char *
+resolve(PjScope *scope, const char *package, const char *name)
+{
+	const PjLoad *load = scope->load;
+	PjProject  *project = project_named(load, package);
+	PjMacro    *macro = pj_resolve_macro(load, project != NULL ? project : load->root, name);
+
+	return macro != NULL ? macro->unique_id : builtin_id(scope, name);
+}
+
+static const char *
+find_in(PjScope *scope, const char *package, const char *name)
+{
+	PjMacro    *macro = pj_find_macro(scope->load, package, name);
+
+	if (macro != NULL)
+		return macro->unique_id;
+	return strcmp(package, "dbt") == 0 ? builtin_id(scope, name) : NULL;
+}
+
+static const char *
+resolve_dispatch(const Calls *calls, const char *name, const char *macro_namespace)
+{
+	static const char *const prefixes[] = {"postgres", "default"};
+	List	   *packages = macro_namespace != NULL
+		? pj_dispatch_order(calls->scope->load, macro_namespace) : NIL;
+	ListCell   *lc;
+	const char *id = NULL;
+
+	for (int i = 0; packages == NIL && id == NULL && i < lengthof(prefixes); i++)
+		id = resolve(calls->scope, calls->package, psprintf("%s__%s", prefixes[i], name));
+	foreach(lc, packages)
+	{
+		for (int i = 0; id == NULL && i < lengthof(prefixes); i++)
+			id = find_in(calls->scope, lfirst(lc), psprintf("%s__%s", prefixes[i], name));
+	}
+	return id;
+}
+
+static void
+note(Calls *calls, const char *id)
+{
+	for (int i = 0; id != NULL && i < calls->ids->n; i++)
+		if (pd_equals(calls->ids->u.items[i], id))
+			return;
+	if (id != NULL)
+		pd_append(calls->ids, pd_string(id));
+}
+
+static void
+note_name(Calls *calls, const char *package, const char *name)
+{
+	if (strcmp(name, calls->name) != 0)
+		note(calls, resolve(calls->scope, package, name));
+}
+
+static const char *
+argument(const JinjaCallInfo *call, int pos, const char *name)
+{
+	if (pos < call->nargs)
+		return call->args[pos];
+	for (int i = 0; i < call->nkwargs; i++)
+		if (strcmp(call->kwnames[i], name) == 0)
+			return call->kwvalues[i];
+	return NULL;
+}
+
+static void
+note_call(const JinjaCallInfo *call, void *arg)
+{
+	Calls	   *calls = arg;
+	const char *name;
+
+	if (call->object == NULL)
+	{
+		if (strcmp(call->name, "ref") != 0 && strcmp(call->name, "source") != 0 &&
+			strcmp(call->name, "config") != 0)
+			note_name(calls, calls->package, call->name);
+		return;
+	}
+	if (strcmp(call->object, "adapter") != 0)
+	{
+		note(calls, resolve(calls->scope, call->object, call->name));
+		return;
+	}
+	name = strcmp(call->name, "dispatch") == 0 ? argument(call, 0, "macro_name") : NULL;
+	if (name == NULL)
+		return;
+	note_name(calls, calls->package, name);
+	note(calls, resolve_dispatch(calls, name, argument(call, 1, "macro_namespace")));
+}
+
+/* ---------- documents ---------- */
+
+static PdDoc *
+base_doc(PjScope *scope, const char *package, const char *name, const char *path,
+		 const JinjaTemplate *tmpl, int i)
+{
+	const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
+	Calls		calls = {scope, package, name, pd_list()};
+	PdDoc	   *doc = pd_dict();
+	PdDoc	   *depends = pd_dict();
+
+	CHECK_FOR_INTERRUPTS();
+	jinja_template_calls(tmpl, i, note_call, &calls);
+	pd_put(depends, "macros", calls.ids);
+	pd_put(doc, "name", pd_string(name));
+	pd_put(doc, "resource_type", pd_string("macro"));
+	pd_put(doc, "package_name", pd_string(package));
+	pd_put(doc, "path", pd_string(path));
+	pd_put(doc, "original_file_path", pd_string(path));
+	pd_put(doc, "unique_id", pd_string(psprintf("macro.%s.%s", package, name)));
+	pd_put(doc, "macro_sql", pd_string_len(info->text, info->text_len));
+	pd_put(doc, "depends_on", depends);
+	return doc;
+}
+
+/* Python, too, if a materialization says so. */
+static PdDoc *
+languages(JinjaEnv *env, PjMacro *macro)
+{
+	JinjaValue *given = jinja_macro_option(env, NULL, macro->file->tmpl, macro->index,
+										   "supported_languages");
+	PdDoc	   *list = given != NULL ? pj_value_doc(env, given) : NULL;
+
+	if (pd_is(list, PD_LIST))
+		return list;
+	list = pd_list();
+	pd_append(list, pd_string("sql"));
+	return list;
+}
+
+static PdDoc *
+overlaid(const PdDoc *a, const PdDoc *b)
+{
+	PdDoc	   *result = pd_is(a, PD_DICT) ? pd_copy_top(a) : pd_dict();
+
+	if (pd_is(b, PD_DICT))
+		pd_update(result, b);
+	return result;
+}
+
+static PdDoc *
+described(PjManifest *m, const PjMacro *macro, PdDoc *doc)
+{
+	const char *text = pd_get_text(doc, "description");
+
+	doc = pd_copy_top(doc);
+	if (text != NULL)
+		pd_put(doc, "description",
+			   pd_string(pj_render_description(m->load, macro->project, text, macro->file)));
+	return doc;
+}
+
+static void
+put_patch(PjManifest *m, const PjMacro *macro, PdDoc *doc)
+{
+	PdDoc	   *patch = pd_get(pd_get(m->definition, "macros"), macro->unique_id);
+	PdDoc	   *config = pd_dict();
+	PdDoc	   *arguments = pd_list();
+	PdDoc	   *given = pd_get(patch, "arguments");
+	PdDoc	   *docs;
+
+	if (!pd_is(patch, PD_DICT))
+		return;
+	patch = described(m, macro, patch);
+	pd_put(doc, "description", pd_get_text(patch, "description")
+		   ? pd_get(patch, "description") : pd_string(""));
+	pd_put(doc, "patch_path", pd_get(patch, "patch_path"));
+	pd_put(config, "meta", overlaid(pd_get(patch, "meta"), pd_get(pd_get(patch, "config"), "meta")));
+	docs = pd_get(pd_get(patch, "config"), "docs");
+	if (!pd_truth(docs))
+		docs = pd_get(patch, "docs");
+	if (pd_is(docs, PD_DICT))
+		pd_put(config, "docs", docs);
+	pd_update(doc, config);
+	pd_put(doc, "config", config);
+	for (int i = 0; pd_is(given, PD_LIST) && i < given->n; i++)
+		pd_append(arguments, described(m, macro, given->u.items[i]));
+	if (arguments->n > 0)
+		pd_put(doc, "arguments", arguments);
+}
+
+/* Where the signature counts: dbt reads it only if a flag says so. */
+static PdDoc *
+signature(const JinjaMacroInfo *info)
+{
+	PdDoc	   *list = pd_list();
+
+	for (int i = 0; i < info->nparams; i++)
+	{
+		PdDoc	   *argument = pd_dict();
+
+		pd_put(argument, "name", pd_string(info->params[i]));
+		pd_append(list, argument);
+	}
+	return list;
+}
+
+static PdDoc *
+macro_doc(PjManifest *m, PjScope *scope, PjMacro *macro)
+{
+	const JinjaMacroInfo *info = jinja_template_macro(macro->file->tmpl, macro->index);
+	PdDoc	   *doc = base_doc(scope, macro->project->name, macro->name, macro->file->original,
+							   macro->file->tmpl, macro->index);
+
+	if (strcmp(macro->tag, "materialization") == 0)
+		pd_put(doc, "supported_languages", languages(scope->env, macro));
+	if (pd_truth(pd_get(m->load->flags, "validate_macro_args")))
+		pd_put(doc, "arguments", signature(info));
+	put_patch(m, macro, doc);
+	return doc;
+}
+
+static void
+put_builtin(PjManifest *m, PjScope *scope, PdDoc *macros)
+{
+	for (const DpipeBuiltinFile *file = dpipe_builtin_files; file->name != NULL; file++)
+	{
+		JinjaTemplate *tmpl = jinja_cached_template(file->name, file->text, strlen(file->text),
+													&dpipe_dialect);
+
+		for (int i = 0; i < jinja_template_macros(tmpl); i++)
+		{
+			const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
+			bool		test = strcmp(info->tag, "test") == 0;
+			PdDoc	   *doc = base_doc(scope, "dbt", psprintf("%s%s", test ? "test_" : "", info->name),
+									   file->name, tmpl, i);
+
+			pd_put(macros, pd_get_text(doc, "unique_id"), pj_manifest_doc(m, "macro", doc));
+		}
+	}
+}
+
+void
+pj_manifest_macros(PjManifest *m, PdDoc *macros)
+{
+	PjScope		scope;
+	ListCell   *lc;
+
+	pj_scope_open(&scope, m->load, m->load->root, NULL);
+	foreach(lc, m->load->macros)
+	{
+		PjMacro    *macro = lfirst(lc);
+
+		pd_put(macros, macro->unique_id, pj_manifest_doc(m, "macro", macro_doc(m, &scope, macro)));
+	}
+	put_builtin(m, &scope, macros);
+	pj_scope_close(&scope);
+}
