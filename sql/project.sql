@@ -89,6 +89,31 @@ SELECT public.load('{"models/m_v1.sql": "select 1", "models/m_v2.sql": "select 2
 SELECT unique_id, n.definition->>'fqn', n.definition->>'alias', n.definition->'depends_on'->>'nodes', (SELECT string_agg(k, ' ') FROM json_object_keys(n.definition->'columns') k)
   FROM dpipe.node n ORDER BY 1;
 SELECT unique_id FROM dpipe_ls('version:latest');
+
+-- What became of nodes in another run, and what is newer than it was.
+SELECT unique_id FROM dpipe_ls('result:error+', options => '{"run_results": {"results": [
+    {"unique_id": "model.p.m.v1", "status": "error"}, {"unique_id": "model.p.m.v2", "status": "success"}]}}');
+SELECT dpipe_create_model('regress_result', 'select 1 as x');
+SELECT status FROM dpipe_run('regress_result');
+SELECT unique_id FROM dpipe_ls('result:success');
+SELECT dpipe_drop_model('regress_result');
+DROP VIEW regress_result;
+SET ROLE regress_dpipe_loader;
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('result:success')$$);
+RESET ROLE;
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('result:error', options => '{"run_results": {"nodes": []}}')$$);
+SELECT public.load('{"models/a.sql": "select * from {{ source(''s'', ''t'') }}, {{ source(''s'', ''u'') }}, {{ source(''s'', ''v'') }}",
+    "models/s.yml": "sources: [{name: s, tables: [{name: t}, {name: u}, {name: v}]}]"}');
+SELECT unique_id FROM dpipe_ls('source_status:fresher', options => '{
+    "sources": {"results": [{"unique_id": "source.p.s.t", "max_loaded_at": "2024-01-01T10:00:00Z"},
+                            {"unique_id": "source.p.s.u", "max_loaded_at": "2024-01-01T10:00:00Z"}]},
+    "sources_current": {"results": [{"unique_id": "source.p.s.t", "max_loaded_at": "2024-01-01T09:00:00-02:00"},
+                                    {"unique_id": "source.p.s.u", "max_loaded_at": "2024-01-01T12:00:00+02:00"},
+                                    {"unique_id": "source.p.s.v", "max_loaded_at": "2024-01-01T00:00:00Z"}]}}');
+SELECT unique_id FROM dpipe_ls('source_status:staler', options => '{"sources": {"results": []}, "sources_current": {"results": []}}');
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('source_status:fresher')$$);
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('source_status:fresher', options => '{"sources": {"results": []}}')$$);
+SELECT count(*) FROM dpipe_ls(options => '{"resource_type": "default", "exclude_resource_type": ["model"]}');
 SELECT public.try($$SELECT public.load('{"models/a.sql": "select 1", "models/b.sql": "select * from {{ ref(''a'') }}",
     "models/m.yml": "groups:\n  - name: g\n    owner: {name: x}\nmodels:\n  - name: a\n    config: {group: g, access: private}"}')$$);
 

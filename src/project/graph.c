@@ -496,6 +496,37 @@ read_documents(const char *project, DpipeGraph *graph)
 	return docs;
 }
 
+static DpipeStatement select_paths = {
+	"SELECT f.path FROM dpipe.project_file f WHERE f.project = $1",
+	1,
+	{TEXTOID}};
+
+List *
+dpipe_graph_paths(const DpipeGraph *graph)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	List	   *paths = NIL;
+	DpipeSpi	spi;
+	uint64		n;
+	Datum		args[1];
+
+	if (graph->project == NULL)
+		return NIL;
+	args[0] = CStringGetTextDatum(graph->project);
+	dpipe_spi_begin(&spi);
+	n = dpipe_spi_run(&select_paths, args, NULL, true, 0);
+	for (uint64 row = 0; row < n; row++)
+	{
+		char	   *path = dpipe_spi_text(row, 1, cxt);
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+
+		paths = lappend(paths, path);
+		MemoryContextSwitchTo(old);
+	}
+	dpipe_spi_end(&spi);
+	return paths;
+}
+
 void
 dpipe_graph_add_project(DpipeGraph *graph, const char *project)
 {
@@ -503,6 +534,7 @@ dpipe_graph_add_project(DpipeGraph *graph, const char *project)
 	List	   *path = NIL;
 	ListCell   *lc;
 
+	graph->project = project;
 	foreach(lc, read_documents(project, graph))
 		nodes = lappend(nodes, project_node(graph, lfirst(lc)));
 	foreach(lc, nodes)

@@ -11,14 +11,12 @@
 #include "base/json.h"
 #include "project/method.h"
 
-typedef bool (*MethodMatch) (const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-							 const char *value);
-
 struct DpipeMethod
 {
 	const char *name;
-	MethodMatch match;
+	bool		(*match) (const DpipeSearch *search, const DpipeNode *node);
 	const char *resource_type;	/* of methods that name nodes of one kind */
+	void		(*begin) (DpipeSearch *search); /* or NULL */
 };
 
 /* ---------- patterns ---------- */
@@ -136,7 +134,7 @@ version_of(const DpipeNode *node)
 {
 	PdDoc	   *v = pd_get(node->doc, "version");
 
-	if (pd_is_null(v) || !(is_kind(node, "model") || is_kind(node, "unit_test")))
+	if (pd_is_null(v) || !is_kind(node, "model"))
 		return NULL;
 	return pd_scalar_text(v);
 }
@@ -239,11 +237,11 @@ match_fqn_from(const DpipeNode *node, int from, const char *value)
 }
 
 static bool
-match_fqn(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+match_fqn(const DpipeSearch *search, const DpipeNode *node)
 {
 	if (is_kind(node, "source") || node->fqn == NULL)
 		return false;
-	return match_fqn_from(node, 0, value) || match_fqn_from(node, 1, value);
+	return match_fqn_from(node, 0, search->value) || match_fqn_from(node, 1, search->value);
 }
 
 /* ---------- files ---------- */
@@ -279,16 +277,6 @@ match_path(const char *pattern, const char *path)
 	}
 }
 
-/* The path itself, or a directory that it is in. */
-static bool
-match_path_or_parent(const char *pattern, const char *path)
-{
-	for (const char *p = strchr(path, '/'); p != NULL; p = strchr(p + 1, '/'))
-		if (match_path(pattern, pnstrdup(path, p - path)))
-			return true;
-	return match_path(pattern, path);
-}
-
 static char *
 tidy_pattern(const char *value)
 {
@@ -304,25 +292,51 @@ tidy_pattern(const char *value)
 	return pattern;
 }
 
-/* Paths are those of the root project. */
-static bool
-match_path_method(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-				  const char *value)
+/* The path and the directories that it is in: which of them the pattern names. */
+static void
+note_matches(PdDoc *matches, const char *pattern, const char *path)
 {
-	const char *patch = pd_get_text(node->doc, "patch_path");
-	const char *pattern = tidy_pattern(value);
+	for (const char *p = strchr(path, '/'); p != NULL; p = strchr(p + 1, '/'))
+		if (match_path(pattern, pnstrdup(path, p - path)))
+			pd_put(matches, pnstrdup(path, p - path), pd_null());
+	if (match_path(pattern, path))
+		pd_put(matches, path, pd_null());
+}
 
-	if (node->path == NULL || graph->root_package == NULL ||
-		strcmp(graph->root_package, node->package) != 0)
-		return false;
-	if (match_path_or_parent(pattern, node->path))
-		return true;
-	patch = patch != NULL ? strstr(patch, "://") : NULL;
-	return patch != NULL && match_path(pattern, patch + 3);
+/*
+ * A pattern names files and directories of the root project. Those of other
+ * packages match, as with dbt, if the root project has a file or a directory
+ * of the same name.
+ */
+static void
+begin_path(DpipeSearch *search)
+{
+	const char *pattern = tidy_pattern(search->value);
+	PdDoc	   *matches = pd_dict();
+	ListCell   *lc;
+
+	foreach(lc, dpipe_graph_paths(search->graph))
+		note_matches(matches, pattern, lfirst(lc));
+	search->own = matches;
 }
 
 static bool
-match_file(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+match_path_method(const DpipeSearch *search, const DpipeNode *node)
+{
+	const char *patch = pd_get_text(node->doc, "patch_path");
+
+	if (node->path == NULL)
+		return false;
+	for (const char *p = strchr(node->path, '/'); p != NULL; p = strchr(p + 1, '/'))
+		if (pd_get(search->own, pnstrdup(node->path, p - node->path)) != NULL)
+			return true;
+	patch = patch != NULL ? strstr(patch, "://") : NULL;
+	return pd_get(search->own, node->path) != NULL ||
+		(patch != NULL && pd_get(search->own, patch + 3) != NULL);
+}
+
+static bool
+match_file(const DpipeSearch *search, const DpipeNode *node)
 {
 	const char *name;
 	const char *dot;
@@ -332,52 +346,50 @@ match_file(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
 	name = strrchr(node->path, '/');
 	name = name != NULL ? name + 1 : node->path;
 	dot = strrchr(name, '.');
-	return wildcard_match(value, name) ||
-		(dot != NULL && wildcard_match(value, pnstrdup(name, dot - name)));
+	return wildcard_match(search->value, name) ||
+		(dot != NULL && wildcard_match(search->value, pnstrdup(name, dot - name)));
 }
 
 /* ---------- what nodes say ---------- */
 
 static bool
-match_tag(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+match_tag(const DpipeSearch *search, const DpipeNode *node)
 {
 	ListCell   *lc;
 
 	foreach(lc, node->tags)
 	{
-		if (wildcard_match(value, lfirst(lc)))
+		if (wildcard_match(search->value, lfirst(lc)))
 			return true;
 	}
 	return false;
 }
 
 static bool
-match_group(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+match_group(const DpipeSearch *search, const DpipeNode *node)
 {
 	PdDoc	   *group = config_of(node, "group");
 
-	return pd_text(group) != NULL && wildcard_match(value, pd_text(group));
+	return pd_text(group) != NULL && wildcard_match(search->value, pd_text(group));
 }
 
 static bool
-match_access(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-			 const char *value)
+match_access(const DpipeSearch *search, const DpipeNode *node)
 {
-	return is_kind(node, "model") && pd_equals(pd_get(node->doc, "access"), value);
+	return is_kind(node, "model") && pd_equals(pd_get(node->doc, "access"), search->value);
 }
 
 static bool
-match_package(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-			  const char *value)
+match_package(const DpipeSearch *search, const DpipeNode *node)
 {
+	const char *value = search->value;
 	if (strcmp(value, "this") == 0)
-		value = graph->root_package != NULL ? graph->root_package : DPIPE_PACKAGE;
+		value = search->graph->root_package != NULL ? search->graph->root_package : DPIPE_PACKAGE;
 	return wildcard_match(value, node->package);
 }
 
 static bool
-match_resource_type(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-					const char *value)
+match_resource_type(const DpipeSearch *search, const DpipeNode *node)
 {
 	static const char *const known[] = {
 		"model", "analysis", "test", "snapshot", "operation", "seed", "rpc", "sql operation", "doc",
@@ -386,49 +398,47 @@ match_resource_type(const DpipeGraph *graph, const DpipeNode *node, const char *
 	};
 
 	for (int i = 0; i < lengthof(known); i++)
-		if (strcmp(known[i], value) == 0)
-			return is_kind(node, value);
+		if (strcmp(known[i], search->value) == 0)
+			return is_kind(node, search->value);
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("Invalid resource_type selector \"%s\"", value)));
+					errmsg("Invalid resource_type selector \"%s\"", search->value)));
 }
 
 static bool
-match_test_name(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-				const char *value)
+match_test_name(const DpipeSearch *search, const DpipeNode *node)
 {
 	const char *name = pd_get_text(pd_get(node->doc, "test_metadata"), "name");
 
 	if (is_kind(node, "unit_test"))
-		return wildcard_match(value, node->name);
-	return name != NULL && wildcard_match(value, name);
+		return wildcard_match(search->value, node->name);
+	return name != NULL && wildcard_match(search->value, name);
 }
 
 static bool
-match_test_type(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-				const char *value)
+match_test_type(const DpipeSearch *search, const DpipeNode *node)
 {
 	bool		generic = pd_get(node->doc, "test_metadata") != NULL;
 
-	if (strcmp(value, "generic") == 0 || strcmp(value, "schema") == 0)
+	if (strcmp(search->value, "generic") == 0 || strcmp(search->value, "schema") == 0)
 		return is_kind(node, "test") && generic;
-	if (strcmp(value, "singular") == 0)
+	if (strcmp(search->value, "singular") == 0)
 		return is_kind(node, "test") && !generic;
-	if (strcmp(value, "data") == 0)
+	if (strcmp(search->value, "data") == 0)
 		return is_kind(node, "test");
-	if (strcmp(value, "unit") == 0)
+	if (strcmp(search->value, "unit") == 0)
 		return is_kind(node, "unit_test");
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("Invalid test type selector %s: expected \"generic\", \"singular\", \"unit\", or \"data\"",
-					value)));
+					search->value)));
 }
 
 /* ---------- names of one kind ---------- */
 
 static bool
-match_source(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-			 const char *value)
+match_source(const DpipeSearch *search, const DpipeNode *node)
 {
+	const char *value = search->value;
 	const char *source = node->doc != NULL ? pd_get_text(node->doc, "source_name") : node->schema;
 	int			parts = count_parts(value);
 	const char *dot = strchr(value, '.');
@@ -455,19 +465,19 @@ match_source(const DpipeGraph *graph, const DpipeNode *node, const char *argumen
 
 /* name or package.name; "argument" is the kind here */
 static bool
-match_named(const DpipeGraph *graph, const DpipeNode *node, const char *argument, const char *value)
+match_named(const DpipeSearch *search, const DpipeNode *node)
 {
-	const char *dot = strchr(value, '.');
+	const char *dot = strchr(search->value, '.');
 
-	if (count_parts(value) > 2)
+	if (count_parts(search->value) > 2)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("Invalid %s selector value \"%s\"", argument, value),
+						errmsg("Invalid %s selector value \"%s\"", search->argument, search->value),
 						errhint("It is a name, or package.name.")));
-	if (!is_kind(node, argument))
+	if (!is_kind(node, search->argument))
 		return false;
 	if (dot == NULL)
-		return wildcard_match(value, node->name);
-	return wildcard_match(pnstrdup(value, dot - value), node->package) &&
+		return wildcard_match(search->value, node->name);
+	return wildcard_match(pnstrdup(search->value, dot - search->value), node->package) &&
 		wildcard_match(dot + 1, node->name);
 }
 
@@ -487,28 +497,27 @@ compare_versions(const char *a, const char *b)
 }
 
 static bool
-match_version(const DpipeGraph *graph, const DpipeNode *node, const char *argument,
-			  const char *value)
+match_version(const DpipeSearch *search, const DpipeNode *node)
 {
 	const char *version = version_of(node);
 	PdDoc	   *doc = pd_get(node->doc, "latest_version");
 	const char *latest = pd_is_null(doc) ? NULL : pd_scalar_text(doc);
 
-	if (strcmp(value, "latest") != 0 && strcmp(value, "prerelease") != 0 &&
-		strcmp(value, "old") != 0 && strcmp(value, "none") != 0)
+	if (strcmp(search->value, "latest") != 0 && strcmp(search->value, "prerelease") != 0 &&
+		strcmp(search->value, "old") != 0 && strcmp(search->value, "none") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("Invalid version type selector %s: expected one of: \"latest\", \"prerelease\", \"old\", or \"none\"",
-						value)));
+						search->value)));
 	if (!is_kind(node, "model"))
 		return false;
-	if (strcmp(value, "none") == 0)
+	if (strcmp(search->value, "none") == 0)
 		return version == NULL;
 	if (version == NULL || latest == NULL)
 		return false;
-	if (strcmp(value, "latest") == 0)
+	if (strcmp(search->value, "latest") == 0)
 		return strcmp(version, latest) == 0;
-	return strcmp(value, "old") == 0 ? compare_versions(version, latest) < 0
+	return strcmp(search->value, "old") == 0 ? compare_versions(version, latest) < 0
 		: compare_versions(version, latest) > 0;
 }
 
@@ -528,10 +537,10 @@ equals_config(const PdDoc *config, const PdDoc *value, bool any_case)
 
 /* config.a.b:value; a list matches by any element. */
 static bool
-match_config(const DpipeNode *node, const char *argument, const PdDoc *value)
+match_config(const DpipeSearch *search, const DpipeNode *node)
 {
 	PdDoc	   *config;
-	bool		any_case = strcmp(argument, "severity") == 0;
+	bool		any_case = strcmp(search->argument, "severity") == 0;
 	static const char *const without[] = {
 		"exposure", "metric", "semantic_model", "saved_query", "unit_test", "function",
 	};
@@ -539,15 +548,17 @@ match_config(const DpipeNode *node, const char *argument, const PdDoc *value)
 	for (int i = 0; i < lengthof(without); i++)
 		if (is_kind(node, without[i]))
 			return false;
-	if (node->type == DPIPE_NODE_MODEL && strcmp(argument, "materialized") == 0)
-		return value->kind == PD_STRING && strcmp(value->u.text, node->materialized) == 0;
-	config = config_of(node, argument);
+	if (search->argument[0] == '\0')
+		return false;
+	if (node->type == DPIPE_NODE_MODEL && strcmp(search->argument, "materialized") == 0)
+		return pd_equals(search->doc, node->materialized);
+	config = config_of(node, search->argument);
 	if (config == NULL)
 		return false;
 	if (config->kind != PD_LIST)
-		return equals_config(config, value, any_case);
+		return equals_config(config, search->doc, any_case);
 	for (int i = 0; i < config->n; i++)
-		if (equals_config(config->u.items[i], value, any_case))
+		if (equals_config(config->u.items[i], search->doc, any_case))
 			return true;
 	return false;
 }
@@ -556,27 +567,26 @@ match_config(const DpipeNode *node, const char *argument, const PdDoc *value)
 
 static const DpipeMethod methods[] = {
 	{"access", match_access},
-	{"config", NULL},
+	{"config", match_config},
 	{"exposure", match_named, "exposure"},
 	{"file", match_file},
 	{"fqn", match_fqn},
 	{"group", match_group},
 	{"metric", match_named, "metric"},
 	{"package", match_package},
-	{"path", match_path_method},
+	{"path", match_path_method, NULL, begin_path},
 	{"resource_type", match_resource_type},
+	{"result", dpipe_match_result, NULL, dpipe_begin_result},
 	{"saved_query", match_named, "saved_query"},
 	{"semantic_model", match_named, "semantic_model"},
 	{"source", match_source},
+	{"source_status", dpipe_match_source_status, NULL, dpipe_begin_source_status},
 	{"tag", match_tag},
 	{"test_name", match_test_name},
 	{"test_type", match_test_type},
 	{"unit_test", match_named, "unit_test"},
 	{"version", match_version},
 };
-
-/* Those that need the manifest or the results of another run. */
-static const char *const later[] = {"result", "source_status", "state"};
 
 const DpipeMethod *
 dpipe_method_find(const char *name, const char **argument, const char *text)
@@ -586,27 +596,33 @@ dpipe_method_find(const char *name, const char **argument, const char *text)
 
 	*argument = dot != NULL ? dot + 1 : "";
 	for (int i = 0; i < lengthof(methods); i++)
-		if (strcmp(methods[i].name, first) == 0 && (methods[i].match != NULL || dot != NULL))
-			return &methods[i];
-	for (int i = 0; i < lengthof(later); i++)
-		if (strcmp(later[i], first) == 0)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("selection by \"%s\" is not supported yet", first)));
+	{
+		if (strcmp(methods[i].name, first) != 0)
+			continue;
+		if (methods[i].resource_type != NULL)
+			*argument = methods[i].resource_type;
+		return &methods[i];
+	}
+	if (strcmp(first, "state") == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("selection by \"%s\" is not supported yet", first)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("'%s' is not a valid method name", name),
 			 errdetail("It stands in the selection criterion \"%s\".", text),
-			 errhint("Methods are access, config.<name>, exposure, file, fqn, group, metric, package, path, resource_type, saved_query, semantic_model, source, tag, test_name, test_type, unit_test and version.")));
+			 errhint("Methods are access, config.<name>, exposure, file, fqn, group, metric, package, path, resource_type, result, saved_query, semantic_model, source, source_status, tag, test_name, test_type, unit_test and version.")));
+}
+
+void
+dpipe_search_begin(DpipeSearch *search)
+{
+	search->value = pd_scalar_text(search->doc);
+	if (search->method->begin != NULL)
+		search->method->begin(search);
 }
 
 bool
-dpipe_method_match(const DpipeMethod *method, const DpipeGraph *graph, const DpipeNode *node,
-				   const char *argument, const PdDoc *value)
+dpipe_search_match(const DpipeSearch *search, const DpipeNode *node)
 {
-	const char *text;
-
-	if (method->match == NULL)
-		return match_config(node, argument, value);
-	text = pd_scalar_text(value);
-	return method->match(graph, node, method->resource_type ? method->resource_type : argument, text);
+	return search->method->match(search, node);
 }

@@ -70,6 +70,7 @@ typedef struct DpipeGraph
 {
 	List	   *nodes;			/* DpipeNode *, each after all of its parents */
 	HTAB	   *by_id;
+	const char *project;		/* its name; or NULL: models alone */
 	const char *root_package;	/* of the project, or NULL */
 	PdDoc	   *selectors;		/* of its selectors.yml, or NULL */
 } DpipeGraph;
@@ -135,6 +136,9 @@ extern char *dpipe_project_choose(const char *asked);
  */
 extern void dpipe_graph_add_project(DpipeGraph *graph, const char *project);
 
+/* Paths of the files of the graph's project; char *. */
+extern List *dpipe_graph_paths(const DpipeGraph *graph);
+
 /* Tests that a selection reaches only through what they test. */
 typedef enum DpipeIndirect
 {
@@ -150,6 +154,11 @@ typedef struct DpipeSelection
 	const char *exclude;
 	const char *selector;		/* a name of selectors.yml */
 	DpipeIndirect indirect;
+
+	/* what result and source_status compare with; NULL: not given */
+	PdDoc	   *run_results;
+	PdDoc	   *sources;		/* sources.json of then, and of now */
+	PdDoc	   *sources_current;
 } DpipeSelection;
 
 /* select.c: what a selection holds, of all kinds, in the graph's order. */

@@ -61,6 +61,7 @@ typedef struct Held
 typedef struct Evaluation
 {
 	const DpipeGraph *graph;
+	const DpipeSelection *selection;
 	DpipeNode **nodes;			/* by position */
 	int			n;
 } Evaluation;
@@ -310,8 +311,13 @@ parse_group(const DpipeGraph *graph, SpecKind kind, const PdDoc *list, DpipeIndi
 	{
 		PdDoc	   *part = list->u.items[i];
 
-		if (pd_get(part, "exclude") != NULL && part->n == 1)
+		/* As dbt has it, also when it says more than what it excludes. */
+		if (pd_get(part, "exclude") != NULL)
+		{
+			if (excluded != NULL)
+				raise_definition(list, "You cannot provide multiple exclude arguments to the same selector set operator");
 			excluded = parse_exclusions(graph, pd_get(part, "exclude"), indirect, depth);
+		}
 		else
 			s->parts = lappend(s->parts, parse_definition(graph, part, indirect, depth));
 	}
@@ -483,13 +489,15 @@ add_tests(Evaluation *e, Bitmapset *selected, DpipeIndirect indirect)
 static Held
 evaluate_criterion(Evaluation *e, const Spec *s)
 {
+	DpipeSearch search = {e->graph, e->selection, s->method, s->argument, s->value};
 	Bitmapset  *matched = NULL;
 	Bitmapset  *selected;
 
+	dpipe_search_begin(&search);
 	for (int i = 0; i < e->n; i++)
 		if (e->nodes[i]->resource_type != NULL &&
 			(dpipe_is_member(e->nodes[i]) || e->nodes[i]->type == DPIPE_NODE_SOURCE) &&
-			dpipe_method_match(s->method, e->graph, e->nodes[i], s->argument, s->value))
+			dpipe_search_match(&search, e->nodes[i]))
 			matched = bms_add_member(matched, i);
 	selected = bms_copy(matched);
 	if (s->childrens_parents)
@@ -618,7 +626,7 @@ number_nodes(Evaluation *e)
 List *
 dpipe_select_nodes(const DpipeGraph *graph, const DpipeSelection *selection)
 {
-	Evaluation	e = {graph};
+	Evaluation	e = {graph, selection};
 	Held		held;
 	List	   *result = NIL;
 	int			i = -1;
@@ -634,7 +642,7 @@ dpipe_select_nodes(const DpipeGraph *graph, const DpipeSelection *selection)
 List *
 dpipe_select(const DpipeGraph *graph, const char *nodes, const char *exclude)
 {
-	DpipeSelection selection = {nodes, exclude, NULL, DPIPE_INDIRECT_EAGER};
+	DpipeSelection selection = {nodes, exclude};
 	List	   *result = NIL;
 	ListCell   *lc;
 

@@ -37,6 +37,7 @@ check_options(const PdDoc *options)
 {
 	static const char *const known[] = {
 		"project", "selector", "resource_type", "exclude_resource_type", "indirect_selection",
+		"run_results", "sources", "sources_current",
 	};
 
 	if (!pd_is(options, PD_DICT))
@@ -53,7 +54,7 @@ check_options(const PdDoc *options)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unknown option \"%s\" of a selection", name),
-					 errhint("Options are: project, selector, resource_type, exclude_resource_type, indirect_selection.")));
+					 errhint("Options are: project, selector, resource_type, exclude_resource_type, indirect_selection, run_results, sources, sources_current.")));
 	}
 }
 
@@ -73,19 +74,39 @@ indirect_option(const PdDoc *options)
 					errhint("It is eager, cautious, buildable or empty.")));
 }
 
+/* Analyses are listed only when they are asked for; hooks never. */
+static bool
+is_default(const char *resource_type)
+{
+	return strcmp(resource_type, "analysis") != 0;
+}
+
+static bool
+names_kind_by(const PdDoc *option, const char *resource_type)
+{
+	return pd_equals(option, resource_type) || pd_equals(option, "all") ||
+		(pd_equals(option, "default") && is_default(resource_type));
+}
+
 /* Is the kind named by the option, a string or a list of them? */
 static bool
 names_kind(const PdDoc *option, const char *resource_type)
 {
-	if (pd_is(option, PD_STRING))
-		return strcmp(option->u.text, "all") == 0 || strcmp(option->u.text, resource_type) == 0;
 	for (int i = 0; pd_is(option, PD_LIST) && i < option->n; i++)
-		if (pd_equals(option->u.items[i], resource_type) || pd_equals(option->u.items[i], "all"))
+		if (names_kind_by(option->u.items[i], resource_type))
 			return true;
-	return false;
+	return names_kind_by(option, resource_type);
 }
 
-/* Analyses are listed only when they are asked for, hooks never. */
+/* A document that may be given; NULL: it is not. */
+static PdDoc *
+document_option(const PdDoc *options, const char *name)
+{
+	PdDoc	   *value = pd_get(options, name);
+
+	return pd_is_null(value) ? NULL : value;
+}
+
 static bool
 is_listed(const DpipeNode *node, const PdDoc *options)
 {
@@ -94,7 +115,7 @@ is_listed(const DpipeNode *node, const PdDoc *options)
 
 	if (strcmp(node->resource_type, "operation") == 0)
 		return false;
-	if (pd_is_null(wanted) ? strcmp(node->resource_type, "analysis") == 0
+	if (pd_is_null(wanted) ? !is_default(node->resource_type)
 		: !names_kind(wanted, node->resource_type))
 		return false;
 	return pd_is_null(unwanted) || !names_kind(unwanted, node->resource_type);
@@ -167,6 +188,9 @@ dpipe_ls(PG_FUNCTION_ARGS)
 	selection.exclude = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	selection.selector = text_option(options, "selector");
 	selection.indirect = indirect_option(options);
+	selection.run_results = document_option(options, "run_results");
+	selection.sources = document_option(options, "sources");
+	selection.sources_current = document_option(options, "sources_current");
 	InitMaterializedSRF(fcinfo, 0);
 	project = dpipe_project_choose(text_option(options, "project"));
 	graph = dpipe_graph_load(NULL, NULL);

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Compare what dpipe makes of a dbt project with what dbt makes of it.
 
-usage: compare.py [--compile] [--target T] [--schema S] [--vars JSON] [--selections FILE] PROJECT_DIR -- PSQL_ARGS...
+usage: compare.py [--compile] [--target T] [--schema S] [--vars JSON] PROJECT_DIR -- PSQL_ARGS...
 
 Loads the project's files (packages in dbt_packages included) with
 dpipe_load_files(), runs "dbt parse" on a copy of the directory, and prints every
-difference between the nodes of the two. With --selections, a file of
-selections, one a line, dpipe_ls() and "dbt ls" are compared for each of them. With --compile, so are
-the texts of models, snapshots, analyses and singular tests, whitespace folded.
+difference between the nodes of the two. With --compile, so are the texts of
+models, snapshots, analyses and singular tests, whitespace folded. What they
+select is compared by "select".
 Exits with 1 when there is a difference.
 
 Needs dbt-core and dbt-postgres in this Python, psql, and a server that has the
@@ -16,14 +16,13 @@ extension. To compile, dbt connects to it as PGHOST, PGPORT and PGUSER say.
 import argparse
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 
 ENDINGS = (".sql", ".yml", ".yaml", ".csv", ".md")
-SECTIONS = ["nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests"]
+SECTIONS = ["nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests", "functions"]
 FIELDS = [
     "name", "resource_type", "package_name", "path", "original_file_path", "fqn", "alias", "schema", "database",
     "relation_name", "tags", "meta", "description", "group", "access", "version", "latest_version", "refs",
@@ -155,8 +154,8 @@ def compare_nodes(report, manifest, ours):
     return len(theirs)
 
 
-def dbt(args, work, selections):
-    """Let dbt parse the project; what it selects, for each of the selections."""
+def dbt(args, work):
+    """Let dbt parse the project; with --compile, its texts."""
     script = '''
 import json, sys
 from dbt.cli.main import dbtRunner
@@ -164,28 +163,22 @@ common = ["--quiet", "--no-send-anonymous-usage-stats"]
 parsed = dbtRunner().invoke(common + ["parse"] + sys.argv[1:])
 if not parsed.success:
     sys.exit("dbt parse failed: %s" % (parsed.exception or parsed.result))
-runner = dbtRunner(manifest=parsed.result)
 if "COMPILE" in sys.stdin.readline():
-    compiled = runner.invoke(common + ["compile"] + sys.argv[1:])
+    compiled = dbtRunner(manifest=parsed.result).invoke(common + ["compile"] + sys.argv[1:])
     if not compiled.success:
         sys.exit("dbt compile failed: %s" % (compiled.exception or [r.message for r in compiled.result if r.message]))
     texts = {r.node.unique_id: r.node.compiled_code for r in compiled.result if hasattr(r.node, "compiled_code")}
     print("COMPILED " + json.dumps(texts))
-for line in sys.stdin:
-    result = runner.invoke(common + ["ls", "--output", "json", "--output-keys", "unique_id"] + json.loads(line) + sys.argv[1:])
-    ids = [json.loads(r)["unique_id"] for r in (result.result or [])] if result.success else None
-    print("RESULT " + json.dumps(ids))
 '''
     command = [sys.executable, "-W", "ignore", "-c", script, "--project-dir", args.project, "--profiles-dir", work,
                "--target-path", work + "/target", "--log-path", work + "/logs", "--vars", args.vars]
     env = dict(os.environ, DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1", DBT_VERSION_CHECK="0")
     run = subprocess.run(command, text=True, capture_output=True, env=env,
-                         input=("COMPILE" if args.compile else "NOTHING") + "\n" + "".join(json.dumps(words) + "\n" for words in selections))
-    results = [json.loads(line[7:]) for line in run.stdout.split("\n") if line.startswith("RESULT ")]
-    if run.returncode != 0 or len(results) != len(selections):
+                         input="COMPILE\n" if args.compile else "NOTHING\n")
+    if run.returncode != 0:
         sys.exit("dbt failed: " + (run.stdout + run.stderr)[-3000:])
     texts = [json.loads(line[9:]) for line in run.stdout.split("\n") if line.startswith("COMPILED ")]
-    return results, texts[0] if texts else {}
+    return texts[0] if texts else {}
 
 
 def compare_texts(report, args, texts, ours, name):
@@ -201,57 +194,6 @@ def compare_texts(report, args, texts, ours, name):
         if isinstance(got, str) or " ".join(texts[id].split()) != " ".join(got[0].split()):
             report.differ("%s: compiled text" % id, " ".join(texts[id].split()), got if isinstance(got, str) else " ".join(got[0].split()))
     return len(ids)
-
-
-def ls_arguments(words):
-    """The arguments of dpipe_ls() for those of dbt ls."""
-    nodes = exclude = None
-    options = {}
-    i = 0
-    while i < len(words):
-        name, value = words[i], words[i + 1]
-        if name in ("--select", "-s"):
-            nodes = value
-        elif name == "--exclude":
-            exclude = value
-        else:
-            key = name[2:].replace("-", "_")
-            options.setdefault(key, []).append(value)
-        i += 2
-    return nodes, exclude, {k: v if k.endswith("resource_type") else v[0] for k, v in options.items()}
-
-
-def dpipe_ls(args, selections, name):
-    script = "SET client_min_messages = error;\nCREATE FUNCTION pg_temp.ls(n text, e text, o jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$\n" \
-        "BEGIN RETURN (SELECT coalesce(jsonb_agg(unique_id), '[]') FROM dpipe_ls(n, e, o));\nEXCEPTION WHEN OTHERS THEN RETURN to_jsonb(SQLERRM); END $$;\n"
-    for words in selections:
-        nodes, exclude, options = ls_arguments(words)
-        options["project"] = name
-        script += "SELECT pg_temp.ls(%s, %s, %s);\n" % (dollar(nodes) if nodes else "NULL", dollar(exclude) if exclude else "NULL",
-                                                       dollar(json.dumps(options)))
-    return [json.loads(line) for line in psql(args.psql, script).stdout.split("\n") if line]
-
-
-def read_selections(path):
-    """Lines of a file, and the arguments of dbt ls for each."""
-    if path is None:
-        return [], []
-    with open(path) as f:
-        lines = [line.strip() for line in f if line.strip() and not line.startswith("#")]
-    return lines, [shlex.split(line if line.startswith("-") else "--select " + shlex.quote(line)) for line in lines]
-
-
-def compare_selections(report, lines, theirs, ours):
-    refused = 0
-    for line, want, got in zip(lines, theirs, ours):
-        if want is None and isinstance(got, str):
-            refused += 1
-            continue
-        if want is None or isinstance(got, str) or sorted(want) != sorted(got):
-            if isinstance(got, list) and want is not None:
-                want, got = sorted(set(want) - set(got)), sorted(set(got) - set(want))
-            report.differ("selection %s" % line, want, got)
-    return refused
 
 
 def compare_disabled(report, manifest, ours):
@@ -271,7 +213,6 @@ def main():
     parser.add_argument("--schema", default="public")
     parser.add_argument("--vars", default="{}")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--selections")
     parser.add_argument("--show", type=int, default=40)
     parser.add_argument("--keep")
     parser.add_argument("psql", nargs="*")
@@ -295,17 +236,14 @@ def main():
             if line:
                 row = json.loads(line)
                 ours[row["id"]] = row
-        lines, selections = read_selections(args.selections)
-        theirs, texts = dbt(args, work, selections)
+        texts = dbt(args, work)
         with open(work + "/target/manifest.json") as f:
             manifest = json.load(f)
         n = compare_nodes(report, manifest, ours)
         compare_disabled(report, manifest, ours)
         name = manifest["metadata"]["project_name"]
-        refused = compare_selections(report, lines, theirs, dpipe_ls(args, selections, name))
         m = compare_texts(report, args, texts, ours, name)
-        print("%d nodes, %d compiled texts, %d selections (%d refused by both), %d differences"
-              % (n, m, len(lines), refused, report.n))
+        print("%d nodes, %d compiled texts, %d differences" % (n, m, report.n))
     finally:
         if not args.keep:
             shutil.rmtree(work)

@@ -77,12 +77,10 @@ SKIP:
     my $python = $ENV{DPIPE_DBT_PYTHON};
     my @dirs = grep { -f "$_/dbt_project.yml" } glob("$projects/*");
     cmp_ok(scalar @dirs, '>', 0, 'there are projects');
-    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), scalar @dirs
+    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), 2 * @dirs
         unless $python;
     foreach my $project (@dirs)
     {
-        my $output = '';
-        my @selections = -f "$project.selections" ? ('--selections', "$project.selections") : ();
         # dbt writes beside the project, and not all of the tree can be written.
         my $copy = "$dir/copy";
         system('rm', '-rf', $copy);
@@ -90,11 +88,16 @@ SKIP:
         local $ENV{PGHOST} = $node->host;
         local $ENV{PGPORT} = $node->port;
         local $ENV{PGUSER} = 'postgres';
-        my $ok = IPC::Run::run(
-            [ $python, "$top/test/dbt/compare.py", '--compile', @selections, $copy, '--', '-d', $node->connstr('postgres') ],
-            '>', \$output, '2>&1');
-        ok($ok, "$project is as dbt has it") or diag($output);
-        note($output);
+        my @selections = -f "$project.selections" ? ('--selections', "$project.selections") : ();
+        foreach my $command ([ 'compare.py', '--compile' ], [ 'select', @selections ])
+        {
+            my ($script, @options) = @$command;
+            my $output = '';
+            my $ok = IPC::Run::run([ $python, "$top/test/dbt/$script", @options, $copy, '--', '-d', $node->connstr('postgres') ],
+                '>', \$output, '2>&1');
+            ok($ok, "$project is as dbt has it: $script") or diag($output);
+            note($output);
+        }
     }
 }
 

@@ -1,0 +1,1 @@
+{% macro sharpen(x) %}upper({{ x }}){% endmacro %}

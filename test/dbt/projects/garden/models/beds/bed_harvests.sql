@@ -1,0 +1,1 @@
+select h.*, {{ weigh('weight') }} as grams from {{ ref('harvests') }} h

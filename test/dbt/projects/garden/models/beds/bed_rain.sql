@@ -1,0 +1,1 @@
+select * from {{ source('weather', 'rain') }} where season = '{{ var('season') }}'

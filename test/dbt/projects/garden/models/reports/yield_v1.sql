@@ -1,0 +1,1 @@
+select p.id, p.name, 1 as n from {{ ref('bed_plants') }} p
