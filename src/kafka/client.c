@@ -53,6 +53,10 @@
 /* librdkafka's own memory for a record in its queue, malloc's share included. */
 #define RECORD_OVERHEAD 450
 
+/* Bounds of how often the client tells of itself. */
+#define STATISTICS_MIN_MS 100
+#define STATISTICS_MAX_MS 10000
+
 typedef struct ConfDefault
 {
 	const char *name;
@@ -79,6 +83,7 @@ static const ConfDefault conf_defaults[] = {
 	{"fetch.max.bytes", "2097152", false},
 	{"receive.message.max.bytes", RECEIVE_MAX_BYTES, false},
 	{"fetch.wait.max.ms", "100", false},
+	{"socket.timeout.ms", "300000", false}, /* one record may take as long */
 	{"fetch.error.backoff.ms", "50", false},
 	{"topic.metadata.refresh.interval.ms", "30000", false},
 	{"reconnect.backoff.max.ms", "5000", false},
@@ -159,6 +164,20 @@ cap_queue(rd_kafka_conf_t *conf)
 	cap_property(conf, "message.max.bytes", response);
 }
 
+/* Several times in dpipe.stall_timeout: the watchdog lives on it. */
+static void
+set_statistics(rd_kafka_conf_t *conf)
+{
+	char		value[32];
+
+	if (dpipe_stall_timeout == 0)
+		return;
+	snprintf(value, sizeof(value), "%d",
+			 Min(Max(dpipe_stall_timeout / 6, STATISTICS_MIN_MS),
+				 STATISTICS_MAX_MS));
+	set_property(conf, "statistics.interval.ms", value, false, false);
+}
+
 static uint64
 hash_properties(List *properties)
 {
@@ -212,7 +231,9 @@ make_conf(KafkaClient *client, const DpipeSource *source, Oid role)
 		set_property(conf, conf_forced[i].name, conf_forced[i].value,
 					 false, conf_forced[i].optional);
 	cap_queue(conf);
-	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+	set_statistics(conf);
+	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG |
+							 RD_KAFKA_EVENT_STATS);
 	return conf;
 }
 
@@ -493,6 +514,15 @@ note_problem(KafkaClient *client, const char *text)
 }
 
 static void
+keep_statistics(KafkaClient *client, const char *text)
+{
+	if (client->statistics != NULL)
+		pfree(client->statistics);
+	client->statistics = MemoryContextStrdup(GetMemoryChunkContext(client),
+											 text);
+}
+
+static void
 serve_event(KafkaClient *client, rd_kafka_event_t *event)
 {
 	const char *facility;
@@ -523,6 +553,9 @@ serve_event(KafkaClient *client, rd_kafka_event_t *event)
 					elog(DEBUG1, "librdkafka %s: %s", facility, line);
 				}
 			}
+			break;
+		case RD_KAFKA_EVENT_STATS:
+			keep_statistics(client, rd_kafka_event_stats(event));
 			break;
 		default:
 			break;

@@ -32,6 +32,7 @@ typedef struct KafkaClient
 	char		problem[KAFKA_PROBLEM_LEN]; /* the latest trouble, in words */
 	TimestampTz problem_logged_at;
 	bool		token_failed;	/* the handle must go: see kafka_client_serve */
+	char	   *statistics;		/* the latest, until statistics.c took them */
 	List	   *secrets;		/* char *, never to be shown */
 	uint64		properties;		/* hash of those that it was made with */
 	struct KafkaProbe *retired; /* given up, their threads not yet at an end */

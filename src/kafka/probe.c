@@ -108,6 +108,29 @@ ask_partition(KafkaProbe *probe, KafkaProbePartition *p)
 		ask_time(probe, p, p->stop_time_ms, &p->stop_time_offset);
 }
 
+/* One pass over those without an answer. True when there are none left. */
+static bool
+ask_partitions(KafkaProbe *probe)
+{
+	bool		complete = true;
+
+	for (int i = 0; i < probe->npartitions && !probe->cancel; i++)
+	{
+		KafkaProbePartition *p = &probe->partitions[i];
+
+		if (p->answered)
+			continue;
+		if (ask_partition(probe, p))
+		{
+			__sync_synchronize();
+			p->answered = 1;
+		}
+		else
+			complete = false;
+	}
+	return complete;
+}
+
 static void *
 probe_thread(void *arg)
 {
@@ -116,9 +139,8 @@ probe_thread(void *arg)
 	for (int i = 0; i < probe->ntopics && !probe->cancel; i++)
 		while (!ask_topic(probe, &probe->topics[i]) && !probe->cancel)
 			pause_thread();
-	for (int i = 0; i < probe->npartitions && !probe->cancel; i++)
-		while (!ask_partition(probe, &probe->partitions[i]) && !probe->cancel)
-			pause_thread();
+	while (!ask_partitions(probe) && !probe->cancel)
+		pause_thread();
 	if (!probe->cancel)
 	{
 		__sync_synchronize();

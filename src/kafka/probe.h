@@ -8,6 +8,8 @@
 
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "kafka/client.h"
 
 typedef struct KafkaProbe KafkaProbe;
@@ -29,6 +31,7 @@ typedef struct KafkaProbePartition
 	int64		high;
 	int64		start_time_offset;	/* high when nothing is that late */
 	int64		stop_time_offset;
+	volatile sig_atomic_t answered;
 } KafkaProbePartition;
 
 /*
@@ -42,7 +45,10 @@ extern KafkaProbe *kafka_probe_start(KafkaClient *client, int ntopics,
 /* Does not wait. True when the answers are complete. */
 extern bool kafka_probe_done(KafkaProbe *probe);
 
-/* Answers, valid until kafka_probe_free. */
+/*
+ * Answers, valid until kafka_probe_free. Of a probe that is not done those
+ * partitions count that are "answered".
+ */
 extern const KafkaProbeTopic *kafka_probe_topics(KafkaProbe *probe, int *n);
 extern const KafkaProbePartition *kafka_probe_partitions(KafkaProbe *probe,
 														 int *n);

@@ -70,6 +70,7 @@ kafka_reader_add(KafkaReader *reader, const char *topic, int32 partition,
 	p->next = next;
 	p->end = DPIPE_UNKNOWN_OFFSET;
 	p->owed = -1;
+	p->leader = KAFKA_LEADER_UNKNOWN;
 	p->stop = stop;
 	p->print_offset = print_offset < next ? print_offset : -1;
 	p->print_timestamp = print_timestamp;

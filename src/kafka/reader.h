@@ -25,6 +25,10 @@ typedef enum KafkaTrouble
 	KAFKA_TROUBLE_SIZE,			/* a record beyond what a client can take */
 } KafkaTrouble;
 
+/* Of a partition's leader, where it is no broker's id. */
+#define KAFKA_NO_LEADER (-1)
+#define KAFKA_LEADER_UNKNOWN (-2)
+
 typedef struct KafkaPartition
 {
 	char	   *topic;
@@ -40,6 +44,7 @@ typedef struct KafkaPartition
 	bool		at_end;			/* read to the end at least once */
 	TimestampTz seen_at;		/* when it last showed life */
 	int64		owed;			/* watch.c: end that was told then, or -1 */
+	int32		leader;			/* statistics.c: broker that leads it */
 } KafkaPartition;
 
 typedef struct KafkaReader

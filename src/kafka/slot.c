@@ -509,6 +509,8 @@ report_state(KafkaSlot *slot)
 				 slot->client->problem);
 		dpipe_status_set_state(DPIPE_SLOT_RETRYING, reason);
 	}
+	else if (slot->leaderless[0] != '\0')
+		dpipe_status_set_state(DPIPE_SLOT_RUNNING, slot->leaderless);
 	else
 		dpipe_status_set_state(DPIPE_SLOT_RUNNING, slot->client->problem);
 }
@@ -605,6 +607,8 @@ turn(KafkaSlot *slot, KafkaSlotEnd *end)
 
 	*end = KAFKA_SLOT_STOPPED;
 	any = kafka_reader_fetch(reader);
+	if (kafka_slot_take_statistics(slot))
+		report_state(slot);
 	now = GetCurrentTimestamp();
 	if (batch_is_due(slot, now))
 	{

@@ -21,6 +21,18 @@ typedef enum KafkaSlotEnd
 	KAFKA_SLOT_ERROR,			/* a lasting error was recorded */
 } KafkaSlotEnd;
 
+/* What the client's statistics say of a broker: see statistics.c. */
+typedef struct KafkaBroker
+{
+	int32		id;
+	bool		up;
+	int64		responses;		/* received whole since the client was made */
+	int64		attempts;		/* to connect, since then */
+	int64		idle_us;		/* since its last byte came; -1: none ever */
+	TimestampTz receiving_at;	/* when part of a response was last seen to come */
+	TimestampTz attempt_at;		/* when an attempt was last seen */
+} KafkaBroker;
+
 typedef struct KafkaSlot
 {
 	DpipeSource *source;
@@ -36,6 +48,11 @@ typedef struct KafkaSlot
 	struct KafkaProbe *probe;	/* running, or NULL */
 	struct KafkaProbe *watch;	/* the same of watch.c */
 	TimestampTz watched_at;		/* when that was started */
+	KafkaBroker *brokers;		/* as the latest statistics have them */
+	int			nbrokers;
+	int64		statistics_us;	/* when they were made, by the client's clock */
+	TimestampTz statistics_at;	/* when they were taken; 0: never */
+	char		leaderless[KAFKA_PROBLEM_LEN];	/* partitions, in words, or "" */
 	WaitEventSet *wait_set;
 	TimestampTz opened_at;
 	TimestampTz batch_since;	/* when the batch's first record came */
@@ -98,6 +115,16 @@ extern bool kafka_slot_must_end(KafkaSlot *slot, KafkaSlotEnd *end);
 extern bool kafka_slot_ask_ends(KafkaSlot *slot, const char *topic,
 								int32 partition, int64 *low, int64 *high,
 								KafkaSlotEnd *end);
+
+/*
+ * statistics.c: take what the client has told of its brokers and of the
+ * leaders of partitions. True when other partitions than before have none.
+ */
+extern bool kafka_slot_take_statistics(KafkaSlot *slot);
+
+/* The broker that leads a partition, or NULL: it is not known. */
+extern const KafkaBroker *kafka_slot_leader(const KafkaSlot *slot,
+											const KafkaPartition *p);
 
 /* watch.c: raise an error when the handle has fallen silent for good. */
 extern void kafka_slot_watch(KafkaSlot *slot, TimestampTz now);

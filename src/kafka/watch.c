@@ -13,6 +13,10 @@
  * Looked at only when the queue is empty, or it would be the records that wait
  * for us. The end that a broker tells is the one that read_committed readers
  * can reach, so a transaction that stays open is no silence.
+ *
+ * Nor is it silence when another handle would hear no more: of a partition
+ * without a leader, of one whose leader the client tries to connect to, and
+ * while a response comes in that takes long. The client's statistics tell.
  */
 #include "base/compat.h"
 
@@ -29,7 +33,31 @@ is_overdue(TimestampTz since, TimestampTz now)
 static bool
 is_read(const KafkaPartition *p)
 {
-	return p->assigned && !p->unread && (p->stop < 0 || p->next < p->stop);
+	return p->assigned && !p->unread && p->leader != KAFKA_NO_LEADER &&
+		(p->stop < 0 || p->next < p->stop);
+}
+
+static bool
+is_quiet(const KafkaSlot *slot, const KafkaPartition *p, TimestampTz now)
+{
+	const KafkaBroker *leader = kafka_slot_leader(slot, p);
+
+	return is_overdue(p->seen_at, now) &&
+		(leader == NULL || is_overdue(leader->receiving_at, now));
+}
+
+static KafkaPartition *
+find_partition(KafkaReader *reader, const KafkaProbePartition *answer)
+{
+	for (int i = 0; i < reader->npartitions; i++)
+	{
+		KafkaPartition *p = &reader->partitions[i];
+
+		if (p->partition == answer->partition &&
+			strcmp(p->topic, answer->topic) == 0)
+			return p;
+	}
+	return NULL;
 }
 
 /* The same words each time: then they are logged once a minute. */
@@ -67,7 +95,7 @@ ask_quiet(KafkaSlot *slot, TimestampTz now)
 	{
 		const KafkaPartition *p = &reader->partitions[i];
 
-		if (!is_read(p) || !is_overdue(p->seen_at, now))
+		if (!is_read(p) || !is_quiet(slot, p, now))
 			continue;
 		if (questions == NULL)
 			questions = palloc(sizeof(KafkaProbePartition) * reader->npartitions);
@@ -84,24 +112,7 @@ ask_quiet(KafkaSlot *slot, TimestampTz now)
 	slot->watch = kafka_probe_start(slot->client, 0, NULL, n, questions);
 }
 
-static void
-take_answer(KafkaReader *reader, const KafkaProbePartition *answer,
-			TimestampTz now)
-{
-	for (int i = 0; i < reader->npartitions; i++)
-	{
-		KafkaPartition *p = &reader->partitions[i];
-
-		if (p->partition != answer->partition ||
-			strcmp(p->topic, answer->topic) != 0)
-			continue;
-		p->seen_at = now;
-		p->owed = answer->high > p->next ? answer->high : -1;
-		p->end = Max(p->end, answer->high);
-		return;
-	}
-}
-
+/* The answers that have come, and the end of asking. */
 static void
 take_answers(KafkaSlot *slot, TimestampTz now)
 {
@@ -109,12 +120,62 @@ take_answers(KafkaSlot *slot, TimestampTz now)
 	const KafkaProbePartition *answers = kafka_probe_partitions(slot->watch, &n);
 
 	for (int i = 0; i < n; i++)
-		take_answer(slot->reader, &answers[i], now);
+	{
+		KafkaPartition *p = find_partition(slot->reader, &answers[i]);
+
+		if (p == NULL || !answers[i].answered)
+			continue;
+		p->seen_at = now;
+		p->owed = answers[i].high > p->next ? answers[i].high : -1;
+		p->end = Max(p->end, answers[i].high);
+	}
 	kafka_probe_free(slot->client, slot->watch);
 	slot->watch = NULL;
+}
 
-	/* They answer: whatever was said of brokers that do not is over. */
-	kafka_client_healthy(slot->client);
+/*
+ * No answer came. Would it come to another handle? Without statistics it is
+ * enough that the client reports no trouble with brokers.
+ */
+static bool
+is_deaf(const KafkaSlot *slot, const KafkaPartition *p, TimestampTz now)
+{
+	const KafkaBroker *leader = kafka_slot_leader(slot, p);
+	bool		complains = slot->client->problem[0] != '\0';
+
+	if (!is_read(p))
+		return false;
+	if (leader == NULL)
+		return !complains;
+	if (leader->up)
+		return leader->idle_us < 0 ||
+			is_overdue(slot->statistics_at - leader->idle_us, now);
+	return !complains && leader->attempt_at <= slot->watched_at;
+}
+
+static void
+await_answers(KafkaSlot *slot, TimestampTz now)
+{
+	int			n;
+	const KafkaProbePartition *answers = kafka_probe_partitions(slot->watch, &n);
+
+	if (kafka_probe_done(slot->watch))
+	{
+		take_answers(slot, now);
+		/* They answer: whatever was said of brokers that do not is over. */
+		kafka_client_healthy(slot->client);
+		return;
+	}
+	if (!is_overdue(slot->watched_at, now))
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		const KafkaPartition *p = find_partition(slot->reader, &answers[i]);
+
+		if (p != NULL && !answers[i].answered && is_deaf(slot, p, now))
+			give_up_deaf(slot);
+	}
+	take_answers(slot, now);
 }
 
 void
@@ -126,19 +187,14 @@ kafka_slot_watch(KafkaSlot *slot, TimestampTz now)
 		return;
 	if (slot->watch != NULL)
 	{
-		if (kafka_probe_done(slot->watch))
-			take_answers(slot, now);
-		/* Brokers that are away are nothing that another handle would mend. */
-		else if (is_overdue(slot->watched_at, now) &&
-				 slot->client->problem[0] == '\0')
-			give_up_deaf(slot);
+		await_answers(slot, now);
 		return;
 	}
 	for (int i = 0; i < reader->npartitions; i++)
 	{
 		const KafkaPartition *p = &reader->partitions[i];
 
-		if (p->owed > p->next && is_read(p) && is_overdue(p->seen_at, now))
+		if (p->owed > p->next && is_read(p) && is_quiet(slot, p, now))
 			give_up_silent(slot, p);
 	}
 	ask_quiet(slot, now);

@@ -11,6 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Dpipe::Kafka;
+use Dpipe::Mock;
 use Dpipe::Node;
 use Dpipe::Process qw(wait_until);
 use Dpipe::Proxy;
@@ -84,6 +85,24 @@ send_record('idle', 2);
 ok(rows('idle', 2), 'also one that was idle');
 is($node->sql('SELECT count(*) - count(DISTINCT (_partition, _offset)) FROM r_t'), 0, 'nothing is there twice');
 
+# A record that takes longer to come than a client may be silent.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET dpipe.stall_timeout = '3s'});
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+my $large = qq({"n": 5, "text": "${\ ('x' x 3_000_000)}"});
+my ($t_pid, $silent) = (pid('t'), said(qr/ERROR:  the Kafka client of source "t"/));
+$proxy->throttle(300_000);
+$kafka->send_records('t', [ 0, undef, $large ]);
+ok(rows('t', 5), 'a record that takes ten seconds to come over a slow link arrives');
+is(pid('t'), $t_pid, 'by the worker that was there');
+is(said(qr/ERROR:  the Kafka client of source "t"/), $silent, 'nobody took it for silent');
+$kafka->send_records('t', [ 0, undef, $large ]);
+$proxy->swallow('all');
+$proxy->throttle(0);
+ok(rows('t', 6), 'a connection that dies under such a record is found');
+isnt(pid('t'), $t_pid, 'and another worker has another one');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET dpipe.stall_timeout');
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+
 # Web servers under bootstrap addresses: their "HTTP" is no length of a record.
 my $web = IO::Socket::INET->new(Listen => 50, LocalAddr => '0.0.0.0') or die "listen: $!";
 my $web_pid = fork // die "fork: $!";
@@ -108,9 +127,38 @@ ok(rows('web', 2), 'and goes on');
 kill 'KILL', $web_pid;
 waitpid $web_pid, 0;
 
+# A partition without a leader: the others are read as ever.
+$node->sql("SELECT dpipe_drop_source('$_')") foreach 't', 'idle', 'open', 'web';    # no turns to take
+my $mock = Dpipe::Mock->new('watchdog', nodes => 2, topics => { lead => 3 });
+my $reason = q{SELECT state || ': ' || reason FROM dpipe.source_status WHERE source = 'lead'};
+$node->create_server('m', $mock);
+$mock->send_records('lead', map { [ $_, undef, qq({"n": $_}) ] } 0 .. 2);
+$node->sql(q{SELECT dpipe_create_kafka_source('lead', server => 'm', topic => 'lead', target => 'r_lead')});
+ok(rows('lead', 3), 'a source with three partitions loads');
+my $lead_pid = pid('lead');
+$mock->set_leader('lead', 1, -1);
+ok($node->wait_sql(qq{SELECT ($reason) = 'running: 1 of 3 partitions has no leader and cannot be read: topic "lead" partition 1'}),
+    'the status names the partition that has lost its leader') or diag $node->sql($reason);
+foreach my $n (1 .. 5)
+{
+    # Longer than the watchdog waits, in all: it asks after a second.
+    my $since = $node->sql('SELECT clock_timestamp()');
+    ok($node->wait_sql("SELECT clock_timestamp() > '$since'::timestamptz + interval '1 s'"), 'a second passes');
+    $mock->send_records('lead', map { [ $_, undef, qq({"n": $n}) ] } 0, 2);
+    ok(rows('lead', 3 + 2 * $n), 'the other partitions are loaded');
+}
+is(pid('lead'), $lead_pid, 'by the same worker');
+is(said(qr/ERROR:  the Kafka client of source "lead"/), 0, 'the watchdog has not acted');
+$mock->set_leader('lead', 1, 2);
+$mock->send_records('lead', [ 1, undef, '{"n": 6}' ]);
+ok(rows('lead', 14), 'a partition that has a leader again is read');
+ok($node->wait_sql(qq{SELECT ($reason) = 'running: '}), 'and the status has nothing to tell') or diag $node->sql($reason);
+is(pid('lead'), $lead_pid, 'by the same worker');
+
 $producer->stop('KILL');
 $node->stop;
 $kafka->stop;
 $proxy->stop;
+$mock->stop;
 
 done_testing();

@@ -7,7 +7,8 @@
  * Prints the bootstrap servers as one line, to FILE (moved into place whole)
  * or to stdout. Ends at SIGTERM or SIGINT and, unless --keep, when its stdin
  * closes: a test that dies takes its broker along. Lines on stdin command it:
- * "topic NAME PARTITIONS", "down BROKER", "up BROKER".
+ * "topic NAME PARTITIONS", "down BROKER", "up BROKER",
+ * "leader TOPIC PARTITION BROKER" (-1: none).
  *
  * What it lacks, so that nobody tests it here: aborted records are given to
  * read_committed readers, time lookup finds nothing, no control records, no
@@ -77,6 +78,7 @@ command(rd_kafka_mock_cluster_t *cluster, const char *line)
 {
 	char		topic[256];
 	int			n;
+	int			partition;
 
 	if (sscanf(line, "topic %255s %d", topic, &n) == 2)
 		make_topic(cluster, topic, n);
@@ -84,6 +86,8 @@ command(rd_kafka_mock_cluster_t *cluster, const char *line)
 		rd_kafka_mock_broker_set_down(cluster, n);
 	else if (sscanf(line, "up %d", &n) == 1)
 		rd_kafka_mock_broker_set_up(cluster, n);
+	else if (sscanf(line, "leader %255s %d %d", topic, &partition, &n) == 3)
+		rd_kafka_mock_partition_set_leader(cluster, topic, partition, n);
 	else
 		complain("unknown command: %s", line);
 }

@@ -48,6 +48,13 @@ sub create_topic
 sub node_down { my ($self, $node) = @_; return $self->{process}->say("down $node"); }
 sub node_up   { my ($self, $node) = @_; return $self->{process}->say("up $node"); }
 
+# -1: the partition is without a leader.
+sub set_leader
+{
+    my ($self, $topic, $partition, $node) = @_;
+    return $self->{process}->say("leader $topic $partition $node");
+}
+
 sub stop { my ($self) = @_; return $self->{process}->stop; }
 
 1;

@@ -3,6 +3,7 @@
 #   my $proxy = Dpipe::Proxy->new($port, $port_of_the_broker);
 #   $proxy->swallow('fetch');  # of the connections that there are now
 #   $proxy->swallow('all');
+#   $proxy->throttle(100_000); # answers of all connections, from now on; 0: not
 #
 # Requests go through, and connections that are made later are whole: what is
 # connected has fallen silent, and nothing else has happened.
@@ -13,10 +14,11 @@ use warnings;
 
 use IO::Select;
 use IO::Socket::INET;
+use Time::HiRes qw(time);
 
 use Dpipe::Process qw(prctl);
 
-use constant { FETCH => 1, READ_SIZE => 1 << 20 };
+use constant { FETCH => 1, READ_SIZE => 1 << 20, TICK => 0.05 };
 
 sub new
 {
@@ -47,6 +49,14 @@ sub swallow
     return;
 }
 
+# Bytes a second that each connection may answer.
+sub throttle
+{
+    my ($self, $rate) = @_;
+    print { $self->{commands} } "$rate\n";
+    return;
+}
+
 sub stop
 {
     my ($self) = @_;
@@ -58,8 +68,11 @@ sub stop
 # ---------- in the proxy ----------
 
 # A connection: sockets "client" and "server", what was read of them and is no
-# whole frame yet, what the requests on their way ask for, what is swallowed.
+# whole frame yet, what the requests on their way ask for, what is swallowed,
+# what waits to be answered.
 my %connection_of;    # by socket
+my $rate        = 0;
+my $answered_at = 0;
 
 sub _serve
 {
@@ -68,13 +81,12 @@ sub _serve
 
     for (;;)
     {
-        foreach my $socket ($select->can_read)
+        foreach my $socket ($select->can_read($rate > 0 ? TICK : undef))
         {
             if ($socket == $commands)
             {
                 sysread $commands, my $what, READ_SIZE or return;
-                chomp $what;
-                $_->{swallowed} = $what foreach values %connection_of;
+                _command($_) foreach split /\n/, $what;
             }
             elsif ($socket == $listener)
             {
@@ -85,7 +97,43 @@ sub _serve
                 _forward($connection, $socket) or $select->remove(_close($connection));
             }
         }
+        _answer_slowly();
     }
+}
+
+sub _command
+{
+    my ($what) = @_;
+    if ($what =~ /^\d+$/)
+    {
+        $rate        = $what;
+        $answered_at = time;
+        return;
+    }
+    foreach my $connection (values %connection_of)
+    {
+        $connection->{swallowed} = $what;
+        $connection->{queue} = '' if $what eq 'all';
+    }
+    return;
+}
+
+# What the time since the last call allows, of each connection.
+sub _answer_slowly
+{
+    my $now     = time;
+    my $elapsed = $now - $answered_at;
+    return if $rate > 0 && $elapsed < TICK;
+
+    # Each is there twice, by both its sockets.
+    my %connections = map { $_ => $_ } values %connection_of;
+    foreach my $connection (grep { $_->{queue} ne '' } values %connections)
+    {
+        my $share = $rate > 0 ? int($rate * $elapsed) : length $connection->{queue};
+        _write_all($connection->{client}, substr $connection->{queue}, 0, $share, '');
+    }
+    $answered_at = $now;
+    return;
 }
 
 sub _accept
@@ -94,7 +142,7 @@ sub _accept
     my $client = $listener->accept or return;
     my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $target)
         or return;
-    my $connection = { client => $client, server => $server, asked => {}, swallowed => '' };
+    my $connection = { client => $client, server => $server, asked => {}, swallowed => '', queue => '' };
 
     $connection_of{$_} = $connection foreach $client, $server;
     return ($client, $server);
@@ -122,7 +170,14 @@ sub _forward
     {
         my $frame = substr $$buffer, 0, 4 + unpack('N', $$buffer), '';
         next unless $is_request ? _note_request($connection, $frame) : _is_wanted($connection, $frame);
-        _write_all($to, $frame) or return 0;
+        if ($is_request || $rate == 0 && $connection->{queue} eq '')
+        {
+            _write_all($to, $frame) or return 0;
+        }
+        else
+        {
+            $connection->{queue} .= $frame;
+        }
     }
     return 1;
 }
