@@ -15,6 +15,70 @@
 
 #include "jinja/bigint.h"
 
+/* What a macro tells of itself, or NULL. */
+static JinjaValue *
+macro_attribute(JinjaEnv *env, const JnMacro *macro, const char *name)
+{
+	const JnMacroDef *def = macro->def;
+
+	if (strcmp(name, "name") == 0)
+		return macro->name == NULL ? env->none :
+			jinja_string(env, macro->name);
+	if (strcmp(name, "arguments") == 0)
+		return jinja_tuple(env, def->nparams, def->params);
+	if (strcmp(name, "catch_kwargs") == 0)
+		return jinja_bool(env, def->uses_kwargs);
+	if (strcmp(name, "catch_varargs") == 0)
+		return jinja_bool(env, def->uses_varargs);
+	if (strcmp(name, "caller") == 0)
+		return jinja_bool(env, def->uses_caller);
+	return NULL;
+}
+
+/* The parts of a number, or NULL. */
+static JinjaValue *
+number_attribute(JinjaEnv *env, JinjaValue *v, const char *name)
+{
+	bool		real = v->kind == JINJA_FLOAT;
+
+	if (strcmp(name, "real") == 0 || (!real && strcmp(name, "numerator") == 0))
+		return jn_positive(env, v);
+	if (strcmp(name, "imag") == 0)
+		return real ? jinja_float(env, 0.0) : jinja_int(env, 0);
+	if (!real && strcmp(name, "denominator") == 0)
+		return jinja_int(env, 1);
+	return NULL;
+}
+
+/* An attribute other than an item or a method, or NULL. */
+static JinjaValue *
+plain_attribute(JinjaEnv *env, JinjaValue *object, const char *name)
+{
+	switch (object->kind)
+	{
+		case JINJA_OBJECT:
+			return object->u.object.ops->get_attribute == NULL ? NULL :
+				object->u.object.ops->get_attribute(env,
+													object->u.object.object,
+													name);
+		case JINJA_MACRO:
+			return macro_attribute(env, &object->u.macro, name);
+		case JINJA_INT:
+		case JINJA_BIGINT:
+		case JINJA_BOOL:
+		case JINJA_FLOAT:
+			return number_attribute(env, object, name);
+		case JINJA_TUPLE:
+			if (object->u.list.group && strcmp(name, "grouper") == 0)
+				return object->u.list.items[0];
+			if (object->u.list.group && strcmp(name, "list") == 0)
+				return object->u.list.items[1];
+			return NULL;
+		default:
+			return NULL;
+	}
+}
+
 /* An attribute other than an item, or NULL. */
 static JinjaValue *
 attribute(JinjaEnv *env, JinjaValue *object, const char *name)
@@ -24,13 +88,9 @@ attribute(JinjaEnv *env, JinjaValue *object, const char *name)
 
 	if (name[0] == '_')
 		return NULL;
-	if (object->kind == JINJA_OBJECT)
-		return object->u.object.ops->get_attribute == NULL ? NULL :
-			object->u.object.ops->get_attribute(env, object->u.object.object,
-												name);
-	if (object->kind == JINJA_MACRO && strcmp(name, "name") == 0)
-		return object->u.macro.name == NULL ? env->none :
-			jinja_string(env, object->u.macro.name);
+	v = plain_attribute(env, object, name);
+	if (v != NULL || object->kind == JINJA_OBJECT)
+		return v;
 	b = jn_find_method(object, name);
 	if (b == NULL)
 		return NULL;

@@ -389,16 +389,20 @@ stamp_hash(JinjaEnv *env, void *object)
 	return jn_hash(env, jinja_int(env, us));
 }
 
+/* isoformat() of a time, or of a datetime, which has a separator as well. */
 static JinjaValue *
-iso(JinjaEnv *env, const JnStamp *s, bool with_date, bool with_time,
-	const JinjaArgs *args)
+iso(JinjaEnv *env, const JnStamp *s, bool with_date, const JinjaArgs *args)
 {
-	JinjaValue *sep = with_date && with_time ? jinja_arg(args, 0, "sep") : NULL;
+	static const char *const names[] = {"sep", "timespec", NULL};
+	JinjaValue *sep = with_date ? jinja_arg(args, 0, "sep") : NULL;
 	JinjaValue *spec = jinja_arg(args, with_date ? 1 : 0, "timespec");
 
-	return jinja_string(env, jn_isoformat(env, s, with_date, with_time,
+	jn_check_args(env, args, with_date ? 2 : 1, names + (with_date ? 0 : 1));
+	if (sep != NULL && jn_nchars(jn_string_arg(env, sep, "sep")) != 1)
+		jn_raise_type(env, "sep must be one character");
+	return jinja_string(env, jn_isoformat(env, s, with_date, true,
 										  sep == NULL ? "T" :
-										  jn_string_arg(env, sep, "sep")->u.string.data,
+										  sep->u.string.data,
 										  spec == NULL ? "auto" :
 										  jn_string_arg(env, spec, "timespec")->u.string.data));
 }
@@ -417,7 +421,10 @@ date_replace(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 date_isoformat(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return iso(env, arg, true, false, args);
+	static const char *const names[] = {NULL};
+
+	jn_check_args(env, args, 0, names);
+	return jinja_string(env, jn_isoformat(env, arg, true, false, "T", "auto"));
 }
 
 static JinjaValue *
@@ -511,7 +518,7 @@ datetime_replace(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 datetime_isoformat(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return iso(env, arg, true, true, args);
+	return iso(env, arg, true, args);
 }
 
 static JinjaValue *
@@ -578,7 +585,7 @@ stamp_dst(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	JnStamp    *s = arg;
 
-	return s->tz == NULL ? env->none :
+	return s->tz == NULL || !jn_zone_has_dst(s->tz) ? env->none :
 		jn_make_delta(env, 0, (int64) jn_zone_dst(env, s->tz) * 1000000);
 }
 
@@ -734,16 +741,30 @@ time_replace(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 time_isoformat(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return iso(env, arg, false, true, args);
+	return iso(env, arg, false, args);
+}
+
+static JinjaValue *
+time_utcoffset(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jn_time_has_offset(((JnStamp *) arg)->tz) ?
+		stamp_utcoffset(env, arg, args) : env->none;
+}
+
+static JinjaValue *
+time_dst(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jn_time_has_offset(((JnStamp *) arg)->tz) ?
+		stamp_dst(env, arg, args) : env->none;
 }
 
 static const JnModuleFunction time_methods[] = {
-	{"dst", stamp_dst},
+	{"dst", time_dst},
 	{"isoformat", time_isoformat},
 	{"replace", time_replace},
 	{"strftime", stamp_strftime},
 	{"tzname", stamp_tzname},
-	{"utcoffset", stamp_utcoffset},
+	{"utcoffset", time_utcoffset},
 	{NULL},
 };
 
@@ -782,6 +803,13 @@ time_repr(JinjaEnv *env, void *object)
 	return buf.data;
 }
 
+/* What times are compared by. */
+static int64
+time_us(JinjaEnv *env, const JnStamp *s)
+{
+	return jn_time_has_offset(s->tz) ? jn_stamp_utc_us(env, s) : s->us;
+}
+
 static JinjaValue *
 time_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other,
 			bool reflected)
@@ -789,11 +817,16 @@ time_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other,
 	JnStamp    *a = object;
 	JnStamp    *b = jinja_object_get(other, &jn_time_ops);
 
-	if (b == NULL || (a->tz == NULL) != (b->tz == NULL))
+	if (b == NULL || jn_time_has_offset(a->tz) != jn_time_has_offset(b->tz))
 		return NULL;
-	return ordered(env, reflected ? reflect(op) : op,
-				   a->tz == NULL ? a->us : jn_stamp_utc_us(env, a),
-				   b->tz == NULL ? b->us : jn_stamp_utc_us(env, b));
+	return ordered(env, reflected ? reflect(op) : op, time_us(env, a),
+				   time_us(env, b));
+}
+
+static uint32
+time_hash(JinjaEnv *env, void *object)
+{
+	return jn_hash(env, jinja_int(env, time_us(env, object)));
 }
 
 const JinjaObjectOps jn_time_ops = {
@@ -802,7 +835,7 @@ const JinjaObjectOps jn_time_ops = {
 	.to_string = time_to_string,
 	.repr = time_repr,
 	.binary = time_binary,
-	.hash = stamp_hash,
+	.hash = time_hash,
 	.to_json = time_to_json,
 	.format = stamp_format,
 };

@@ -63,6 +63,8 @@ extern JinjaValue *jn_zone_utc(JinjaEnv *env);
 extern JinjaValue *jn_zone_fixed(JinjaEnv *env, int seconds);
 extern bool jn_is_zone(const JinjaValue *v);
 extern bool jn_zone_offset(JinjaEnv *env, JinjaValue *tz, int *seconds);
+extern bool jn_time_has_offset(const JinjaValue *tz);
+extern bool jn_zone_has_dst(const JinjaValue *tz);
 extern int	jn_zone_dst(JinjaEnv *env, JinjaValue *tz);
 extern const char *jn_zone_abbreviation(JinjaEnv *env, JinjaValue *tz);
 extern JinjaValue *jn_zone_from_utc(JinjaEnv *env, JinjaValue *tz, int64 us);

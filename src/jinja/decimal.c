@@ -192,37 +192,50 @@ jn_decimal_of(JinjaEnv *env, const JinjaValue *v)
 
 /* ---------- text and other kinds ---------- */
 
-/* Python's str(). Palloc'd. */
+/*
+ * The number without its sign, as one of Python's styles has it: 'f' without
+ * an exponent, 'e' always with one and "point" digits before it, 'g' as needed.
+ * Palloc'd.
+ */
 char *
-jn_decimal_text(JinjaEnv *env, const JnDecimal *d)
+jn_decimal_layout(JinjaEnv *env, const JnDecimal *d, char style, int point,
+				  bool upper)
 {
 	char	   *digits = jn_big_digits(env, d->coefficient, 10, false);
 	int			n = strlen(digits);
 	int			left = d->exponent + n;
-	int			point = (d->exponent <= 0 && left > -6) ? left : 1;
 	StringInfoData buf;
 
-	initStringInfo(&buf);
-	if (d->negative)
-		appendStringInfoChar(&buf, '-');
+	if (style == 'f' || (style == 'g' && d->exponent <= 0 && left > -6))
+		point = left;
+	jn_buffer_init(env, &buf);
 	if (point <= 0)
 	{
-		appendStringInfoString(&buf, "0.");
-		for (int i = point; i < 0; i++)
-			appendStringInfoChar(&buf, '0');
-		appendStringInfoString(&buf, digits);
-	}
-	else if (point >= n)
-	{
-		appendStringInfoString(&buf, digits);
-		for (int i = n; i < point; i++)
-			appendStringInfoChar(&buf, '0');
+		jn_append(env, &buf, "0.", 2);
+		jn_append_fill(env, &buf, '0', -point);
+		jn_append(env, &buf, digits, n);
 	}
 	else
-		appendStringInfo(&buf, "%.*s.%s", point, digits, digits + point);
-	if (left != point)
-		appendStringInfo(&buf, "E%+d", left - point);
+	{
+		jn_append(env, &buf, digits, Min(n, point));
+		jn_append_fill(env, &buf, '0', point - n);
+		if (point < n)
+		{
+			jn_append(env, &buf, ".", 1);
+			jn_append(env, &buf, digits + point, n - point);
+		}
+	}
+	if (left != point || style == 'e')
+		appendStringInfo(&buf, "%c%+d", upper ? 'E' : 'e', left - point);
 	return buf.data;
+}
+
+/* Python's str(). Palloc'd. */
+char *
+jn_decimal_text(JinjaEnv *env, const JnDecimal *d)
+{
+	return psprintf("%s%s", d->negative ? "-" : "",
+					jn_decimal_layout(env, d, 'g', 1, true));
 }
 
 double
@@ -382,6 +395,9 @@ power(JinjaEnv *env, const JnDecimal *a, const JnDecimal *b)
 		jn_raise_type(env, "0 ** 0 is not defined for a Decimal");
 	if (n == 0)
 		return one;
+	if (n > 0 && jn_decimal_is_zero(a))
+		return make(env, a->negative && n % 2 == 1, jn_big_from_int64(env, 0),
+					0);
 	size = n < 0 ? -n : n;
 	if (size > MAX_EXPONENT ||
 		size * count_digits(env, a->coefficient) > 4 * MAX_EXPONENT)
@@ -432,22 +448,63 @@ jn_decimal_abs(JinjaEnv *env, const JnDecimal *d)
 											   d->exponent)));
 }
 
+/* The number with another exponent, rounded if that needs it. */
+JnDecimal *
+jn_decimal_rescale(JinjaEnv *env, const JnDecimal *d, int64 exponent)
+{
+	JnBig	   *coefficient;
+
+	if (exponent > MAX_EXPONENT || exponent < -MAX_EXPONENT)
+		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+					"Decimal cannot be rounded to so many digits");
+	if (d->exponent >= exponent)
+		coefficient = jn_big_multiply(env, d->coefficient,
+									  power_of_ten(env, d->exponent - exponent));
+	else
+		coefficient = drop_digits(env, d->coefficient, exponent - d->exponent);
+	return make(env, d->negative, coefficient, exponent);
+}
+
+/* The number with so many digits; one that is 0 stays as it is. */
+JnDecimal *
+jn_decimal_significant(JinjaEnv *env, const JnDecimal *d, int64 digits)
+{
+	int64		exponent = d->exponent + count_digits(env, d->coefficient) -
+		digits;
+	JnDecimal  *result;
+
+	if (jn_decimal_is_zero(d))
+		return (JnDecimal *) d;
+	result = jn_decimal_rescale(env, d, exponent);
+	if (count_digits(env, result->coefficient) > digits)
+		result = jn_decimal_rescale(env, result, exponent + 1);
+	return result;
+}
+
+/* d * 10 ** by */
+JnDecimal *
+jn_decimal_shift(JinjaEnv *env, const JnDecimal *d, int by)
+{
+	return make(env, d->negative, d->coefficient, (int64) d->exponent + by);
+}
+
+int
+jn_decimal_digits(JinjaEnv *env, const JnDecimal *d)
+{
+	return count_digits(env, d->coefficient);
+}
+
 /* round(d, digits): the exponent becomes -digits. */
 JinjaValue *
 jn_decimal_round(JinjaEnv *env, const JnDecimal *d, int64 digits)
 {
-	JnBig	   *coefficient;
+	JnDecimal  *result;
 
-	if (digits > MAX_EXPONENT || digits < -MAX_EXPONENT)
-		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-					"Decimal cannot be rounded to so many digits");
-	if (d->exponent >= -digits)
-		coefficient = jn_big_multiply(env, d->coefficient,
-									  power_of_ten(env, d->exponent + digits));
-	else
-		coefficient = drop_digits(env, d->coefficient, -digits - d->exponent);
-	if (count_digits(env, coefficient) > PRECISION)
+	if (digits > MAX_EXPONENT)
+		digits = MAX_EXPONENT + 1;
+	result = jn_decimal_rescale(env, d, -Max(digits, -MAX_EXPONENT - 1));
+	if (count_digits(env, result->coefficient) > PRECISION)
 		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
 					"rounded Decimal has too many digits");
-	return jn_decimal_value(env, make(env, d->negative, coefficient, -digits));
+	return jn_decimal_value(env, result);
 }

@@ -10,10 +10,11 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "common/pg_prng.h"
+
 #include "jinja/decimal.h"
 
-#define FILTER_ARGS JinjaEnv *env, JinjaValue *v, JinjaValue **argv, \
-	const JinjaArgs *args
+#define FILTER_ARGS JN_BUILTIN_ARGS
 
 static JinjaValue *
 collect(JinjaEnv *env, JinjaValue *v)
@@ -212,41 +213,6 @@ filter_wordcount(FILTER_ARGS)
 	return jinja_int(env, n);
 }
 
-static JinjaValue *
-filter_escape(FILTER_ARGS)
-{
-	StringInfoData buf;
-
-	v = jn_str_value(env, v);
-	jn_buffer_init(env, &buf);
-	for (int i = 0; i < v->u.string.len; i++)
-	{
-		const char *p = &v->u.string.data[i];
-
-		switch (*p)
-		{
-			case '&':
-				jn_append_cstring(env, &buf, "&amp;");
-				break;
-			case '<':
-				jn_append_cstring(env, &buf, "&lt;");
-				break;
-			case '>':
-				jn_append_cstring(env, &buf, "&gt;");
-				break;
-			case '\'':
-				jn_append_cstring(env, &buf, "&#39;");
-				break;
-			case '"':
-				jn_append_cstring(env, &buf, "&#34;");
-				break;
-			default:
-				jn_append(env, &buf, p, 1);
-		}
-	}
-	return jn_buffer_string(env, &buf);
-}
-
 /* ---------- numbers ---------- */
 
 /* int(d); NULL: it has no integer value. */
@@ -414,6 +380,45 @@ filter_round(FILTER_ARGS)
 	return jinja_float(env, (d + 0.0) / scale); /* never -0.0 */
 }
 
+/* The number as a count of bytes that people read. */
+static JinjaValue *
+filter_filesizeformat(FILTER_ARGS)
+{
+	static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB",
+	"ZB", "YB"};
+	bool		binary = jn_truth_arg(env, argv[0]);
+	double		base = binary ? 1024 : 1000;
+	double		unit = base;
+	double		bytes;
+	int			i = 0;
+
+	if (v->kind == JINJA_UNDEFINED)
+		jn_fail_undefined(env, v);
+	if (jn_is_numeric(v))
+		bytes = jn_to_double(env, v);
+	else if (v->kind != JINJA_STRING ||
+			 !jn_parse_float(v->u.string.data, v->u.string.len, &bytes))
+		jn_raise_type(env, "%s is not a number", jn_repr_cstring(env, v));
+	if (bytes == 1)
+		return jinja_string(env, "1 Byte");
+	if (bytes < base)
+	{
+		JinjaValue *whole = float_to_int(env, bytes);
+
+		if (whole == NULL)
+			jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+						"cannot convert infinity to an integer");
+		return jn_binary(env, JINJA_OP_ADD, jn_str_value(env, whole),
+						 jinja_string(env, " Bytes"));
+	}
+	/* Python multiplies before it divides, which decides about ties. */
+	for (unit *= base; i < lengthof(units) - 1 && !(bytes < unit); i++)
+		unit *= base;
+	return jinja_string(env, psprintf("%.1f %c%s", base * bytes / unit,
+									  binary ? toupper((unsigned char) units[i][0]) :
+									  units[i][0], binary ? "iB" : "B"));
+}
+
 static JinjaValue *
 filter_sum(FILTER_ARGS)
 {
@@ -460,6 +465,23 @@ filter_first(FILTER_ARGS)
 	v = jn_iter_next(env, &it);
 	return v != NULL ? v :
 		jn_undefined_hint(env, "no first item, sequence was empty");
+}
+
+static JinjaValue *
+filter_random(FILTER_ARGS)
+{
+	int64		n = jn_length(env, v);
+	int64		i;
+
+	if (n < 0 || v->kind == JINJA_SET || v->kind == JINJA_VIEW)
+		jn_raise_type(env, "%s object is not a sequence", jinja_type_name(v));
+	if (n == 0)
+		return jn_undefined_hint(env, "no random item, sequence was empty");
+	i = pg_prng_uint64_range(&pg_global_prng_state, 0, n - 1);
+	v = jn_getitem(env, v, jinja_int(env, i));
+	if (v->kind == JINJA_UNDEFINED)
+		jn_fail_undefined(env, v);
+	return v;
 }
 
 static JinjaValue *
@@ -692,6 +714,7 @@ filter_groupby(FILTER_ARGS)
 			pair[0] = jn_attr_path(env, item, argv[0], dflt);
 			pair[1] = group;
 			jinja_list_append(env, result, jinja_tuple(env, 2, pair));
+			result->u.list.items[result->u.list.n - 1]->u.list.group = true;
 		}
 		jinja_list_append(env, group, item);
 	}
@@ -822,8 +845,11 @@ select_or_reject(JinjaEnv *env, JinjaValue *v, const JinjaArgs *args,
 		return jn_iterator(env, result);
 	if (by_attribute && args->nargs == 0)
 		jn_raise_type(env, "missing parameter for attribute name");
-	rest.args += by_attribute;
-	rest.nargs -= by_attribute;
+	if (by_attribute)
+	{
+		rest.args++;
+		rest.nargs--;
+	}
 	if (rest.nargs > 0)
 	{
 		test = rest.args[0]->kind == JINJA_STRING ?
@@ -958,11 +984,12 @@ static const JnBuiltin filters[] = {
 	{"d", filter_default, 0, 2, {"default_value", "boolean"}},
 	{"default", filter_default, 0, 2, {"default_value", "boolean"}},
 	{"dictsort", filter_dictsort, 0, 3, {"case_sensitive", "by", "reverse"}},
-	{"e", filter_escape, 0, 0, {NULL}},
-	{"escape", filter_escape, 0, 0, {NULL}},
+	{"e", jn_filter_escape, 0, 0, {NULL}},
+	{"escape", jn_filter_escape, 0, 0, {NULL}},
+	{"filesizeformat", filter_filesizeformat, 0, 1, {"binary"}},
 	{"first", filter_first, 0, 0, {NULL}},
 	{"float", filter_float, 0, 1, {"default"}},
-	{"forceescape", filter_escape, 0, 0, {NULL}},
+	{"forceescape", jn_filter_escape, 0, 0, {NULL}},
 	{"format", filter_format, 0, JN_RAW, {NULL}},
 	{"groupby", filter_groupby, 1, 3, {"attribute", "default", "case_sensitive"}},
 	{"indent", filter_indent, 0, 3, {"width", "first", "blank"}},
@@ -977,6 +1004,8 @@ static const JnBuiltin filters[] = {
 	{"map", filter_map, 0, JN_RAW, {NULL}},
 	{"max", filter_max, 0, 2, {"case_sensitive", "attribute"}},
 	{"min", filter_min, 0, 2, {"case_sensitive", "attribute"}},
+	{"pprint", jn_filter_pprint, 0, 0, {NULL}},
+	{"random", filter_random, 0, 0, {NULL}},
 	{"reject", filter_reject, 0, JN_RAW, {NULL}},
 	{"rejectattr", filter_rejectattr, 0, JN_RAW, {NULL}},
 	{"replace", filter_replace, 2, 3, {"old", "new", "count"}},
@@ -988,6 +1017,7 @@ static const JnBuiltin filters[] = {
 	{"slice", filter_slice, 1, 2, {"slices", "fill_with"}},
 	{"sort", filter_sort, 0, 3, {"reverse", "case_sensitive", "attribute"}},
 	{"string", filter_string, 0, 0, {NULL}},
+	{"striptags", jn_filter_striptags, 0, 0, {NULL}},
 	{"sum", filter_sum, 0, 2, {"attribute", "start"}},
 	{"title", filter_title, 0, 0, {NULL}},
 	{"tojson", filter_tojson, 0, 1, {"indent"}},
@@ -995,7 +1025,13 @@ static const JnBuiltin filters[] = {
 	{"truncate", filter_truncate, 0, 4, {"length", "killwords", "end", "leeway"}},
 	{"unique", filter_unique, 0, 2, {"case_sensitive", "attribute"}},
 	{"upper", filter_upper, 0, 0, {NULL}},
+	{"urlencode", jn_filter_urlencode, 0, 0, {NULL}},
+	{"urlize", jn_filter_urlize, 0, 5, {"trim_url_limit", "nofollow", "target",
+	"rel", "extra_schemes"}},
 	{"wordcount", filter_wordcount, 0, 0, {NULL}},
+	{"wordwrap", jn_filter_wordwrap, 0, 4, {"width", "break_long_words",
+	"wrapstring", "break_on_hyphens"}},
+	{"xmlattr", jn_filter_xmlattr, 0, 1, {"autospace"}},
 };
 
 const JnBuiltin *

@@ -20,6 +20,7 @@ typedef struct FormatSpec
 	JinjaValue *fill;			/* one character, NULL: a space */
 	char		align;			/* '<', '>', '^', '=', '\0': by type */
 	char		sign;			/* '+', '-' or ' ' */
+	bool		no_minus_zero;	/* z */
 	bool		alternate;		/* # */
 	char		grouping;		/* ',', '_' or '\0' */
 	int64		width;			/* 0: none */
@@ -157,6 +158,40 @@ is_negative(const JinjaValue *v)
 		v->kind == JINJA_INT && v->u.integer < 0;
 }
 
+/* C's "%#<type>", which the server's printf() does not know. */
+static char *
+alternate_text(JinjaEnv *env, double d, char type, int precision)
+{
+	bool		general = tolower((unsigned char) type) == 'g';
+	char		format[8];
+	char	   *text;
+	int			whole;
+
+	if (general)
+	{
+		int			exponent;
+
+		precision = Max(precision, 1);
+		text = psprintf("%.*e", precision - 1, d);
+		exponent = atoi(strchr(text, 'e') + 1);
+		if (exponent >= -4 && exponent < precision)
+		{
+			type = 'f';
+			precision -= 1 + exponent;
+		}
+		else
+		{
+			type = type == 'g' ? 'e' : 'E';
+			precision -= 1;
+		}
+	}
+	snprintf(format, sizeof(format), "%%.*%c", type);
+	text = psprintf(format, precision, d);
+	whole = strspn(text, "0123456789");
+	return text[whole] == '.' ? text :
+		psprintf("%.*s.%s", whole, text, text + whole);
+}
+
 /* Text of |d| as C's "%<flags>.<precision><type>" has it. */
 static char *
 float_text(JinjaEnv *env, double d, char type, int64 precision,
@@ -172,7 +207,12 @@ float_text(JinjaEnv *env, double d, char type, int64 precision,
 		return pstrdup(isupper((unsigned char) type) ? "NAN" : "nan");
 	if (isinf(d))
 		return pstrdup(isupper((unsigned char) type) ? "INF" : "inf");
-	snprintf(format, sizeof(format), alternate ? "%%#.*%c" : "%%.*%c", type);
+	/* printf() of the server knows no 'F', which differs for infinity only. */
+	if (type == 'F')
+		type = 'f';
+	if (alternate)
+		return alternate_text(env, d, type, precision);
+	snprintf(format, sizeof(format), "%%.*%c", type);
 	return psprintf(format, (int) precision, d);
 }
 
@@ -238,7 +278,41 @@ put_float(JinjaEnv *env, StringInfo out, const FormatSpec *spec, double d)
 			bad_format(env, spec->type, "float");
 			return;
 	}
+	/* -0.0 keeps its sign unless "z" says otherwise. */
+	if (spec->no_minus_zero && strpbrk(text, "123456789i") == NULL)
+		d = 0.0;
 	put_number(env, out, spec, signbit(d) && !isnan(d), "", text, 3);
+}
+
+/* A Decimal as its format has it, and its text without a sign. */
+static const JnDecimal *
+decimal_text(JinjaEnv *env, const FormatSpec *spec, const JnDecimal *d,
+			 char **text)
+{
+	char		type = spec->type == '\0' ? 'G' : spec->type;
+	bool		upper = isupper((unsigned char) type) != 0;
+	char		style = type == '%' ? 'f' : type == 'n' || type == 'N' ? 'g' :
+		tolower((unsigned char) type);
+	int			point = 1;
+
+	if (type == '%')
+		d = jn_decimal_shift(env, d, 2);
+	if (spec->precision >= 0 && style == 'f')
+		d = jn_decimal_rescale(env, d, -spec->precision);
+	else if (spec->precision >= 0 && style == 'e' && jn_decimal_is_zero(d))
+		point = 1 - spec->precision;
+	else if (spec->precision >= 0 &&
+			 (style == 'e' ||
+			  jn_decimal_digits(env, d) > Max(spec->precision, 1)))
+		d = jn_decimal_significant(env, d, style == 'e' ?
+								   spec->precision + 1 :
+								   Max(spec->precision, 1));
+	if (style == 'f' && jn_decimal_is_zero(d) && d->exponent > 0)
+		d = jn_decimal_rescale(env, d, 0);
+	*text = jn_decimal_layout(env, d, style, point, upper);
+	if (type == '%')
+		*text = psprintf("%s%%", *text);
+	return d;
 }
 
 /* A Decimal is rounded itself, half to even, not as a float. */
@@ -246,27 +320,19 @@ static void
 put_decimal(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
 			JinjaValue *v)
 {
-	bool		percent = spec->type == '%';
+	const JnDecimal *d;
 	char	   *text;
 
 	/* Python's decimal module reads formats its own way. */
 	if ((spec->zero && spec->aligned) || spec->grouping == '_' ||
-		spec->alternate)
+		spec->alternate || spec->precision > MAX_PRECISION ||
+		(spec->type != '\0' && strchr("eEfFgG%nN", spec->type) == NULL) ||
+		(spec->grouping != '\0' && (spec->type == 'n' || spec->type == 'N')))
 		jn_raise_type(env, "invalid format string");
-	if (percent)
-		v = jn_binary(env, JINJA_OP_MUL, v, jinja_int(env, 100));
-	if (spec->type != '\0' && strchr("fF%", spec->type) == NULL)
-	{
-		put_float(env, out, spec, jn_to_double(env, v));
-		return;
-	}
-	if (spec->precision >= 0 && spec->type != '\0')
-		v = jn_decimal_round(env, v->u.decimal, spec->precision);
-	text = jn_decimal_text(env, v->u.decimal);
-	if (*text == '-')
-		text++;
-	put_number(env, out, spec, v->u.decimal->negative, "",
-			   percent ? psprintf("%s%%", text) : text, 3);
+	d = decimal_text(env, spec, v->u.decimal, &text);
+	put_number(env, out, spec,
+			   d->negative && !(spec->no_minus_zero && jn_decimal_is_zero(d)),
+			   "", text, 3);
 }
 
 static void
@@ -281,8 +347,8 @@ put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, JinjaValue *v)
 		put_float(env, out, spec, jn_to_double(env, v));
 		return;
 	}
-	if (spec->precision >= 0)
-		jn_raise_type(env, "precision is not allowed in an integer format");
+	if (spec->precision >= 0 || spec->no_minus_zero)
+		jn_raise_type(env, "precision and \"z\" are not allowed in an integer format");
 	switch (spec->type)
 	{
 		case '\0':
@@ -352,7 +418,7 @@ parse_number(JinjaEnv *env, const char **p, const char *end)
 	return n;
 }
 
-/* [[fill]align][sign][#][0][width][grouping][.precision][type] */
+/* [[fill]align][sign][z][#][0][width][grouping][.precision][type] */
 static void
 parse_spec(JinjaEnv *env, FormatSpec *spec, const char *p, const char *end)
 {
@@ -371,6 +437,11 @@ parse_spec(JinjaEnv *env, FormatSpec *spec, const char *p, const char *end)
 		spec->align = *p++;
 	if (p < end && (*p == '+' || *p == '-' || *p == ' '))
 		spec->sign = *p++;
+	if (p < end && *p == 'z')
+	{
+		spec->no_minus_zero = true;
+		p++;
+	}
 	if (p < end && *p == '#')
 	{
 		spec->alternate = true;
@@ -398,7 +469,7 @@ parse_spec(JinjaEnv *env, FormatSpec *spec, const char *p, const char *end)
 	}
 	if (p < end)
 		spec->type = *p++;
-	if (p < end)
+	if (p < end || (spec->type == 'n' && spec->grouping != '\0'))
 		jn_raise_type(env, "invalid format specifier");
 }
 
@@ -445,8 +516,9 @@ put_value(JinjaEnv *env, StringInfo out, const char *spec_text, int spec_len,
 		jn_raise_type(env, "\"=\" alignment is not allowed in a string format");
 	if (spec.align == '=')
 		spec.align = '<';
-	if (spec.sign != '-' || spec.alternate || spec.grouping != '\0')
-		jn_raise_type(env, "a string format takes no sign, # or grouping");
+	if (spec.sign != '-' || spec.alternate || spec.no_minus_zero ||
+		spec.grouping != '\0')
+		jn_raise_type(env, "a string format takes no sign, z, # or grouping");
 	put_text(env, out, &spec, v);
 }
 
@@ -856,6 +928,7 @@ put_percent(JinjaEnv *env, StringInfo out, FormatSpec *spec, JinjaValue *v)
 			break;
 		case 'c':
 			spec->fill = NULL;
+			spec->precision = -1;
 			if (spec->align == '=')
 				spec->align = '>';
 			put_percent_char(env, out, spec, v);

@@ -1,8 +1,11 @@
 /*
  * globals.c
- *		What every template can name: range, dict, namespace, cycler, joiner.
+ *		What every template can name: range, dict, namespace, cycler, joiner,
+ *		lipsum.
  */
 #include "base/compat.h"
+
+#include "common/pg_prng.h"
 
 #include "jinja/jinja_internal.h"
 
@@ -174,6 +177,83 @@ global_joiner(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_object(env, &joiner_ops, j);
 }
 
+/* ---------- lipsum: paragraphs that mean nothing ---------- */
+
+static int64
+pick(int64 from, int64 below)
+{
+	return from + pg_prng_uint64_range(&pg_global_prng_state, 0,
+									   below - from - 1);
+}
+
+/* One paragraph of so many words. */
+static void
+append_lipsum(JinjaEnv *env, StringInfo buf, int64 words)
+{
+	static const char *const lipsum[] = {
+		"lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing",
+		"elit", "sed", "do", "eiusmod", "tempor", "incididunt", "ut", "labore",
+		"et", "dolore", "magna", "aliqua", "enim", "ad", "minim", "veniam",
+		"quis", "nostrud", "exercitation", "ullamco", "laboris", "nisi",
+		"aliquip", "ex", "ea", "commodo", "consequat",
+	};
+	int			last = -1;
+	int64		stop = 0;
+
+	for (int64 i = 0; i < words; i++)
+	{
+		int			word = pick(0, lengthof(lipsum));
+		bool		first = i == stop;
+
+		jn_step(env);
+		if (word == last)
+			word = (word + 1) % lengthof(lipsum);
+		last = word;
+		if (i > 0)
+			jn_append(env, buf, first ? ". " : " ", first ? 2 : 1);
+		if (first)
+		{
+			char		c = pg_toupper((unsigned char) lipsum[word][0]);
+
+			jn_append(env, buf, &c, 1);
+			stop = i + pick(6, 18);
+		}
+		jn_append_cstring(env, buf, lipsum[word] + (first ? 1 : 0));
+	}
+	jn_append(env, buf, ".", 1);
+}
+
+static JinjaValue *
+global_lipsum(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *as_html = jinja_arg(args, 1, "html");
+	bool		html = as_html == NULL || jinja_truth(env, as_html);
+	int64		n = jn_int_arg(env, jinja_arg(args, 0, "n"), 5, "n");
+	int64		min = jn_int_arg(env, jinja_arg(args, 2, "min"), 20, "min");
+	int64		max = jn_int_arg(env, jinja_arg(args, 3, "max"), 100, "max");
+	StringInfoData buf;
+
+	if (min >= max || min < 0)
+		jn_raise_type(env, "lipsum needs min < max");
+	jn_buffer_init(env, &buf);
+	for (int64 i = 0; i < n; i++)
+	{
+		if (i > 0)
+			jn_append_cstring(env, &buf, html ? "\n" : "\n\n");
+		jn_append_cstring(env, &buf, html ? "<p>" : "");
+		append_lipsum(env, &buf, pick(min, max));
+		jn_append_cstring(env, &buf, html ? "</p>" : "");
+	}
+	return jn_buffer_string(env, &buf);
+}
+
+/* What Python calls a class: it is printed as one. */
+bool
+jn_is_class(const JinjaValue *v)
+{
+	return v->u.function.fn == global_dict || v->u.function.fn == global_range;
+}
+
 /* Made when first asked for; NULL: there is no such global. */
 JinjaValue *
 jn_global(JinjaEnv *env, const char *name)
@@ -189,6 +269,7 @@ jn_global(JinjaEnv *env, const char *name)
 		{"namespace", global_namespace},
 		{"cycler", global_cycler},
 		{"joiner", global_joiner},
+		{"lipsum", global_lipsum},
 	};
 
 	for (int i = 0; i < lengthof(globals); i++)

@@ -52,6 +52,7 @@ typedef struct JnList
 	int			cap;
 	int			pos;			/* JINJA_ITERATOR: next item */
 	bool		visiting;		/* being printed: breaks cycles */
+	bool		group;			/* of groupby: has names for its two items */
 } JnList;
 
 typedef struct JnRange
@@ -420,6 +421,9 @@ typedef struct JnCallFrame
 typedef JinjaValue *(*JnBuiltinFn) (JinjaEnv *env, JinjaValue *self,
 									JinjaValue **argv, const JinjaArgs *args);
 
+#define JN_BUILTIN_ARGS JinjaEnv *env, JinjaValue *v, JinjaValue **argv, \
+	const JinjaArgs *args
+
 #define JN_MAX_PARAMS 5
 #define JN_RAW (-1)
 
@@ -607,6 +611,7 @@ extern void jn_repr(JinjaEnv *env, StringInfo buf, JinjaValue *v);
 extern JinjaValue *jn_str_value(JinjaEnv *env, JinjaValue *v);
 extern char *jn_repr_cstring(JinjaEnv *env, JinjaValue *v);
 extern void jn_escape_char(char *buf, uint32 c);
+extern bool jn_is_printable(uint32 c);
 extern void jn_float_repr(char *buf, double d);
 
 #define JN_FLOAT_REPR_LEN 40
@@ -729,6 +734,15 @@ extern JinjaValue *jn_literal(JinjaEnv *env, const char *text, int len);
 extern JinjaValue *jn_lookup(JinjaEnv *env, JinjaContext *context,
 							 JinjaValue *name);
 
+/* html.c, layout.c: filters */
+extern JinjaValue *jn_filter_escape(JN_BUILTIN_ARGS);
+extern JinjaValue *jn_filter_striptags(JN_BUILTIN_ARGS);
+extern JinjaValue *jn_filter_urlencode(JN_BUILTIN_ARGS);
+extern JinjaValue *jn_filter_urlize(JN_BUILTIN_ARGS);
+extern JinjaValue *jn_filter_xmlattr(JN_BUILTIN_ARGS);
+extern JinjaValue *jn_filter_wordwrap(JN_BUILTIN_ARGS);
+extern JinjaValue *jn_filter_pprint(JN_BUILTIN_ARGS);
+
 /* filters.c, tests.c, methods.c, globals.c, json.c */
 extern const JnBuiltin *jn_find_filter(const char *name);
 extern const JnBuiltin *jn_find_test(const char *name);
@@ -737,6 +751,7 @@ extern const JnBuiltin *jn_find_method(const JinjaValue *object,
 extern void jn_dict_update(JinjaEnv *env, JinjaValue *dict, JinjaValue *from);
 extern void jn_dict_update_args(JinjaEnv *env, JinjaValue *dict,
 								const JinjaArgs *args);
+extern bool jn_is_class(const JinjaValue *v);
 extern JinjaValue *jn_global(JinjaEnv *env, const char *name);
 extern JinjaValue *jn_from_number(JinjaEnv *env, const char *s, int len);
 extern void jn_not_serializable(JinjaEnv *env, const JinjaValue *v)

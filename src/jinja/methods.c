@@ -9,7 +9,7 @@
 
 #include "mb/pg_wchar.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/bigint.h"
 
 #define METHOD_ARGS JinjaEnv *env, JinjaValue *v, JinjaValue **argv, \
 	const JinjaArgs *args
@@ -379,6 +379,29 @@ is_identifier_char(const char *p, const char *end)
 	return *p == '_' || is_alnum(p, end);
 }
 
+static bool
+is_printable(const char *p, const char *end)
+{
+	if (!IS_HIGHBIT_SET(*p))
+		return isprint((unsigned char) *p) != 0;
+	return GetDatabaseEncoding() != PG_UTF8 ||
+		jn_is_printable(utf8_to_unicode((const unsigned char *) p));
+}
+
+static JinjaValue *
+str_isprintable(METHOD_ARGS)
+{
+	return v->u.string.len == 0 ? env->yes : all_chars(env, v, is_printable);
+}
+
+/* Is it what title() makes of it, with letters in it? */
+static JinjaValue *
+str_istitle(METHOD_ARGS)
+{
+	return jinja_bool(env, !jinja_equal(env, v, jn_lower(env, v)) &&
+					  jinja_equal(env, v, str_title(env, v, argv, args)));
+}
+
 static JinjaValue *
 str_isdigit(METHOD_ARGS)
 {
@@ -619,6 +642,99 @@ static JinjaValue *
 str_format(METHOD_ARGS)
 {
 	return jn_format_braces(env, v, args);
+}
+
+static JinjaValue *
+str_format_map(METHOD_ARGS)
+{
+	JinjaArgs	names = {0};
+	JnDict	   *d;
+
+	if (argv[0]->kind != JINJA_DICT)
+		jn_raise_type(env, "format_map takes a mapping, not %s",
+					  jinja_type_name(argv[0]));
+	d = argv[0]->u.dict;
+	names.kwnames = jn_alloc(env, (d->n + 1) * sizeof(char *));
+	names.kwvalues = jn_alloc(env, (d->n + 1) * sizeof(JinjaValue *));
+	for (int i = 0; i < d->n; i++)
+	{
+		if (d->entries[i].key->kind != JINJA_STRING)
+			continue;
+		names.kwnames[names.nkwargs] = d->entries[i].key->u.string.data;
+		names.kwvalues[names.nkwargs++] = d->entries[i].value;
+	}
+	return jn_format_braces(env, v, &names);
+}
+
+static JinjaValue *
+str_expandtabs(METHOD_ARGS)
+{
+	int64		size = jn_int_arg(env, argv[0], 8, "tabsize");
+	const char *p = v->u.string.data;
+	const char *end = p + v->u.string.len;
+	int64		column = 0;
+	StringInfoData buf;
+
+	jn_buffer_init(env, &buf);
+	for (int len; p < end; p += len)
+	{
+		len = jn_char_len(p, end);
+		if (*p == '\t')
+		{
+			int64		fill = size > 0 ? size - column % size : 0;
+
+			jn_append_fill(env, &buf, ' ', fill);
+			column += fill;
+			continue;
+		}
+		jn_append(env, &buf, p, len);
+		column = *p == '\n' || *p == '\r' ? 0 : column + 1;
+	}
+	return jn_buffer_string(env, &buf);
+}
+
+/* What a code point becomes: itself, nothing, a text or a code point. */
+static void
+append_translated(JinjaEnv *env, StringInfo buf, JinjaValue *table,
+				  const char *p, int len)
+{
+	JinjaValue *to = jn_getitem(env, table,
+								jinja_int(env, utf8_to_unicode((const unsigned char *) p)));
+	int64		c;
+
+	if (to->kind == JINJA_UNDEFINED)
+		jn_append(env, buf, p, len);
+	else if (to->kind == JINJA_STRING)
+		jn_append(env, buf, to->u.string.data, to->u.string.len);
+	else if (jn_is_int(to, &c) && c > 0 && is_valid_unicode_codepoint(c))
+	{
+		unsigned char text[MAX_UNICODE_EQUIVALENT_STRING + 1];
+
+		pg_unicode_to_server(c, text);
+		jn_append_cstring(env, buf, (char *) text);
+	}
+	else if (to->kind != JINJA_NONE)
+		jn_raise_type(env, "character mapping must be an integer, none or a string");
+}
+
+static JinjaValue *
+str_translate(METHOD_ARGS)
+{
+	const char *p = v->u.string.data;
+	const char *end = p + v->u.string.len;
+	StringInfoData buf;
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("translate() needs a database in UTF-8")));
+	jn_buffer_init(env, &buf);
+	for (int len; p < end; p += len)
+	{
+		len = jn_char_len(p, end);
+		append_translated(env, &buf, argv[0], p, len);
+	}
+	return jn_buffer_string(env, &buf);
 }
 
 /* ---------- lists ---------- */
@@ -866,6 +982,20 @@ dict_setdefault(METHOD_ARGS)
 	return found;
 }
 
+static JinjaValue *
+dict_fromkeys(METHOD_ARGS)
+{
+	JinjaValue *dict = jinja_dict(env);
+	JinjaValue *key;
+	JnIter		it;
+
+	jn_iter_init(env, &it, argv[0]);
+	while ((key = jn_iter_next(env, &it)) != NULL)
+		jn_dict_put(env, dict->u.dict, key,
+					argv[1] != NULL ? argv[1] : env->none);
+	return dict;
+}
+
 /* From a mapping, or from an iterable of pairs. */
 void
 jn_dict_update(JinjaEnv *env, JinjaValue *dict, JinjaValue *from)
@@ -927,6 +1057,18 @@ dict_clear(METHOD_ARGS)
 /* ---------- numbers ---------- */
 
 static JinjaValue *
+number_conjugate(METHOD_ARGS)
+{
+	return jn_positive(env, v);
+}
+
+static JinjaValue *
+int_bit_length(METHOD_ARGS)
+{
+	return jinja_int(env, jn_big_bits(jn_big_of(env, v)));
+}
+
+static JinjaValue *
 float_is_integer(METHOD_ARGS)
 {
 	return jinja_bool(env, isfinite(v->u.real) &&
@@ -941,8 +1083,10 @@ static const JnBuiltin str_methods[] = {
 	{"center", str_center, 1, 2, {NULL}},
 	{"count", str_count, 1, 3, {NULL}},
 	{"endswith", str_endswith, 1, 3, {NULL}},
+	{"expandtabs", str_expandtabs, 0, 1, {"tabsize"}},
 	{"find", str_find, 1, 3, {NULL}},
 	{"format", str_format, 0, JN_RAW, {NULL}},
+	{"format_map", str_format_map, 1, 1, {NULL}},
 	{"index", str_index, 1, 3, {NULL}},
 	{"isalnum", str_isalnum, 0, 0, {NULL}},
 	{"isalpha", str_isalpha, 0, 0, {NULL}},
@@ -952,7 +1096,9 @@ static const JnBuiltin str_methods[] = {
 	{"isidentifier", str_isidentifier, 0, 0, {NULL}},
 	{"islower", str_islower, 0, 0, {NULL}},
 	{"isnumeric", str_isdigit, 0, 0, {NULL}},
+	{"isprintable", str_isprintable, 0, 0, {NULL}},
 	{"isspace", str_isspace, 0, 0, {NULL}},
+	{"istitle", str_istitle, 0, 0, {NULL}},
 	{"isupper", str_isupper, 0, 0, {NULL}},
 	{"join", str_join, 1, 1, {NULL}},
 	{"ljust", str_ljust, 1, 2, {NULL}},
@@ -974,6 +1120,7 @@ static const JnBuiltin str_methods[] = {
 	{"strip", str_strip, 0, 1, {NULL}},
 	{"swapcase", str_swapcase, 0, 0, {NULL}},
 	{"title", str_title, 0, 0, {NULL}},
+	{"translate", str_translate, 1, 1, {NULL}},
 	{"upper", str_upper, 0, 0, {NULL}},
 	{"zfill", str_zfill, 1, 1, {NULL}},
 	{NULL},
@@ -1009,6 +1156,7 @@ static const JnBuiltin range_methods[] = {
 static const JnBuiltin dict_methods[] = {
 	{"clear", dict_clear, 0, 0, {NULL}},
 	{"copy", dict_copy, 0, 0, {NULL}},
+	{"fromkeys", dict_fromkeys, 1, 2, {NULL}},
 	{"get", dict_get, 1, 2, {NULL}},
 	{"items", dict_items, 0, 0, {NULL}},
 	{"keys", dict_keys, 0, 0, {NULL}},
@@ -1020,7 +1168,14 @@ static const JnBuiltin dict_methods[] = {
 	{NULL},
 };
 
+static const JnBuiltin int_methods[] = {
+	{"bit_length", int_bit_length, 0, 0, {NULL}},
+	{"conjugate", number_conjugate, 0, 0, {NULL}},
+	{NULL},
+};
+
 static const JnBuiltin float_methods[] = {
+	{"conjugate", number_conjugate, 0, 0, {NULL}},
 	{"is_integer", float_is_integer, 0, 0, {NULL}},
 	{NULL},
 };
@@ -1052,6 +1207,11 @@ jn_find_method(const JinjaValue *object, const char *name)
 			break;
 		case JINJA_FLOAT:
 			m = float_methods;
+			break;
+		case JINJA_INT:
+		case JINJA_BIGINT:
+		case JINJA_BOOL:
+			m = int_methods;
 			break;
 		default:
 			return NULL;

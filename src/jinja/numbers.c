@@ -291,6 +291,8 @@ jn_positive(JinjaEnv *env, JinjaValue *v)
 	if (v->kind == JINJA_DECIMAL)
 		return jn_decimal_binary(env, JINJA_OP_ADD, v->u.decimal,
 								 jn_decimal_of(env, jinja_int(env, 0)));
+	if (v->kind == JINJA_OBJECT)
+		return jn_binary(env, JINJA_OP_MUL, v, jinja_int(env, 1));
 	if (!jn_is_numeric(v))
 		bad_operand(env, "+", v);
 	return v;

@@ -119,8 +119,8 @@ jn_float_repr(char *buf, double d)
 }
 
 /* Code points that Python's str.isprintable() denies, above ASCII. */
-static bool
-is_printable(pg_wchar c)
+bool
+jn_is_printable(uint32 c)
 {
 	static const pg_wchar ranges[][2] = {
 		{0x80, 0xa0}, {0xad, 0xad}, {0x600, 0x605}, {0x61c, 0x61c},
@@ -172,7 +172,7 @@ repr_char(JinjaEnv *env, StringInfo buf, const char *p, const char *end,
 	{
 		pg_wchar	w = utf8_to_unicode((const unsigned char *) p);
 
-		if (is_printable(w))
+		if (jn_is_printable(w))
 		{
 			jn_append(env, buf, p, len);
 			return len;
@@ -346,7 +346,9 @@ repr_callable(JinjaEnv *env, StringInfo buf, const JinjaValue *v)
 {
 	const char *s;
 
-	if (v->kind == JINJA_FUNCTION)
+	if (v->kind == JINJA_FUNCTION && jn_is_class(v))
+		s = psprintf("<class '%s'>", v->u.function.name);
+	else if (v->kind == JINJA_FUNCTION)
 		s = psprintf("<function %s>", v->u.function.name);
 	else if (v->kind == JINJA_METHOD)
 		s = psprintf("<built-in method %s of %s object>",

@@ -42,16 +42,20 @@ group_or(JinjaEnv *env, const JnReMatch *m, int group, JinjaValue *dflt)
 
 /* A position in characters. */
 static JinjaValue *
-char_position(JinjaEnv *env, const JnReMatch *m, int slot)
+char_count(JinjaEnv *env, const JnReMatch *m, int pos)
 {
-	int			pos = m->slots[slot];
-
 	if (pos < 0)
 		return jinja_int(env, -1);
 	jn_work_bytes(env, pos);
 	return jinja_int(env, jn_nchars(jinja_string_len(env,
 													 m->text->u.string.data,
 													 pos)));
+}
+
+static JinjaValue *
+char_position(JinjaEnv *env, const JnReMatch *m, int slot)
+{
+	return char_count(env, m, m->slots[slot]);
 }
 
 static JinjaValue *
@@ -287,9 +291,9 @@ match_attribute(JinjaEnv *env, void *object, const char *name)
 		return m->last_group < 0 || m->regex->names[m->last_group] == NULL ?
 			env->none : m->regex->names[m->last_group];
 	if (strcmp(name, "pos") == 0)
-		return jinja_int(env, m->from);
+		return char_count(env, m, m->from);
 	if (strcmp(name, "endpos") == 0)
-		return jinja_int(env, m->to);
+		return char_count(env, m, m->to);
 	return jn_find_function(env, match_methods, name, object);
 }
 
@@ -297,19 +301,38 @@ static JinjaValue *
 match_item(JinjaEnv *env, void *object, JinjaValue *index)
 {
 	JnReMatch  *m = object;
+	int64		group;
 
-	return group_or(env, m, jn_regex_group(env, m->regex, index), env->none);
+	/* A group that there is not is undefined. */
+	if (index->kind == JINJA_STRING)
+	{
+		for (group = m->regex->ngroups; group > 0; group--)
+			if (m->regex->names[group] != NULL &&
+				jinja_equal(env, m->regex->names[group], index))
+				break;
+		if (group == 0)
+			return NULL;
+	}
+	else if (!jn_is_int(index, &group) || group < 0 ||
+			 group > m->regex->ngroups)
+		return NULL;
+	return group_or(env, m, group, env->none);
 }
 
+/* At most 50 characters of the match are shown. */
 static char *
 match_to_string(JinjaEnv *env, void *object)
 {
 	JnReMatch  *m = object;
+	JinjaValue *repr = jinja_string(env, jn_repr_cstring(env,
+														 group_text(env, m,
+																	0)));
 
+	repr = jn_slice(env, repr, NULL, jinja_int(env, 50), NULL);
 	return psprintf("<re.Match object; span=(%s, %s), match=%s>",
 					jinja_to_cstring(env, char_position(env, m, 0)),
 					jinja_to_cstring(env, char_position(env, m, 1)),
-					jn_repr_cstring(env, group_text(env, m, 0)));
+					repr->u.string.data);
 }
 
 static const JinjaObjectOps match_ops = {
@@ -424,6 +447,7 @@ typedef struct Matches
 	const JnRegex *regex;
 	JinjaValue *text;
 	int			pos;
+	int			end;
 	bool		must_advance;
 } Matches;
 
@@ -436,6 +460,7 @@ start_matches(JinjaEnv *env, Matches *s, const JnRegex *regex,
 	s->regex = regex;
 	s->text = text;
 	s->pos = 0;
+	s->end = text->u.string.len;
 	s->must_advance = false;
 }
 
@@ -445,8 +470,10 @@ next_match(Matches *s)
 	JnReMatch  *m;
 
 	jn_step(s->env);
-	m = jn_regex_match(s->env, s->regex, s->text, s->pos,
-					   s->text->u.string.len, true, false, s->must_advance);
+	if (s->pos > s->end)
+		return NULL;
+	m = jn_regex_match(s->env, s->regex, s->text, s->pos, s->end, true, false,
+					   s->must_advance);
 	if (m != NULL)
 	{
 		/* After an empty match the next must take a character. */
@@ -456,14 +483,28 @@ next_match(Matches *s)
 	return m;
 }
 
+/* Only of the part of the text that "args" tell behind it; NULL: all of it. */
+static void
+start_matches_of(JinjaEnv *env, Matches *s, const JnRegex *regex,
+				 JinjaValue *text, const JinjaArgs *args)
+{
+	start_matches(env, s, regex, text);
+	if (args == NULL)
+		return;
+	s->pos = byte_position(env, text, jn_optional_int(env, args, 1, "pos", 0));
+	s->end = byte_position(env, text, jn_optional_int(env, args, 2, "endpos",
+													  PG_INT64_MAX));
+}
+
 static JinjaValue *
-findall(JinjaEnv *env, const JnRegex *regex, JinjaValue *text)
+findall(JinjaEnv *env, const JnRegex *regex, JinjaValue *text,
+		const JinjaArgs *args)
 {
 	JinjaValue *list = jinja_list(env);
 	JnReMatch  *m;
 	Matches		s;
 
-	start_matches(env, &s, regex, text);
+	start_matches_of(env, &s, regex, text, args);
 	while ((m = next_match(&s)) != NULL)
 	{
 		JinjaValue *item;
@@ -480,13 +521,14 @@ findall(JinjaEnv *env, const JnRegex *regex, JinjaValue *text)
 }
 
 static JinjaValue *
-finditer(JinjaEnv *env, const JnRegex *regex, JinjaValue *text)
+finditer(JinjaEnv *env, const JnRegex *regex, JinjaValue *text,
+		 const JinjaArgs *args)
 {
 	JinjaValue *list = jinja_list(env);
 	JnReMatch  *m;
 	Matches		s;
 
-	start_matches(env, &s, regex, text);
+	start_matches_of(env, &s, regex, text, args);
 	while ((m = next_match(&s)) != NULL)
 		jinja_list_append(env, list, match_value(env, m));
 	return jn_iterator(env, list);
@@ -580,13 +622,13 @@ substituted(JinjaEnv *env, const JnRegex *regex, JinjaValue *repl,
 static JinjaValue *
 pattern_findall(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return findall(env, arg, jn_need_arg(env, args, 0, "string"));
+	return findall(env, arg, jn_need_arg(env, args, 0, "string"), args);
 }
 
 static JinjaValue *
 pattern_finditer(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return finditer(env, arg, jn_need_arg(env, args, 0, "string"));
+	return finditer(env, arg, jn_need_arg(env, args, 0, "string"), args);
 }
 
 static JinjaValue *
@@ -752,14 +794,14 @@ static JinjaValue *
 re_findall(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	return findall(env, regex_arg(env, args, 2),
-				   jn_need_arg(env, args, 1, "string"));
+				   jn_need_arg(env, args, 1, "string"), NULL);
 }
 
 static JinjaValue *
 re_finditer(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	return finditer(env, regex_arg(env, args, 2),
-					jn_need_arg(env, args, 1, "string"));
+					jn_need_arg(env, args, 1, "string"), NULL);
 }
 
 static JinjaValue *

@@ -91,10 +91,9 @@ static void
 put_text(StringInfo buf, const char *text, int len, char flag)
 {
 	for (int i = 0; i < len && text[i] != '\0'; i++)
-		appendStringInfoChar(buf, flag == '^' ?
+		appendStringInfoChar(buf, flag == '^' || flag == '#' ?
 							 pg_ascii_toupper((unsigned char) text[i]) :
-							 flag == '#' ?
-							 pg_ascii_tolower((unsigned char) text[i]) : text[i]);
+							 text[i]);
 }
 
 static void
@@ -144,14 +143,13 @@ composite(char c)
 	}
 }
 
-/* A directive that is a number; false: it is none. */
+/* A directive that is a number of a date; false: it is none. */
 static bool
-put_numeric(StringInfo buf, const JnStamp *s, const Fields *f, char c,
-			char flag)
+put_date_number(StringInfo buf, const Fields *f, char c, char flag)
 {
 	int			iso_year;
 	int			week = iso_week(f, &iso_year);
-	int			hour12 = f->hour % 12 == 0 ? 12 : f->hour % 12;
+	int			sunday_first = (f->weekday + 1) % 7;
 
 	switch (c)
 	{
@@ -174,8 +172,7 @@ put_numeric(StringInfo buf, const JnStamp *s, const Fields *f, char c,
 			put_number(buf, week, 2, '0', flag);
 			return true;
 		case 'U':
-			put_number(buf, (f->yearday + 6 - (f->weekday + 1) % 7) / 7, 2, '0',
-					   flag);
+			put_number(buf, (f->yearday + 6 - sunday_first) / 7, 2, '0', flag);
 			return true;
 		case 'W':
 			put_number(buf, (f->yearday + 6 - f->weekday) / 7, 2, '0', flag);
@@ -192,6 +189,26 @@ put_numeric(StringInfo buf, const JnStamp *s, const Fields *f, char c,
 		case 'j':
 			put_number(buf, f->yearday, 3, '0', flag);
 			return true;
+		case 'u':
+			appendStringInfo(buf, "%d", f->weekday + 1);
+			return true;
+		case 'w':
+			appendStringInfo(buf, "%d", sunday_first);
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* A directive that is a number of a time; false: it is none. */
+static bool
+put_time_number(StringInfo buf, const JnStamp *s, const Fields *f, char c,
+				char flag)
+{
+	int			hour12 = f->hour % 12 == 0 ? 12 : f->hour % 12;
+
+	switch (c)
+	{
 		case 'H':
 			put_number(buf, f->hour, 2, '0', flag);
 			return true;
@@ -211,14 +228,10 @@ put_numeric(StringInfo buf, const JnStamp *s, const Fields *f, char c,
 			put_number(buf, f->second, 2, '0', flag);
 			return true;
 		case 'f':
-			appendStringInfo(buf, "%06d", (int) (s->us % 1000000));
-			return true;
-		case 'u':
-			appendStringInfo(buf, "%d", f->weekday + 1);
-			return true;
-		case 'w':
-			appendStringInfo(buf, "%d", (f->weekday + 1) % 7);
-			return true;
+			/* Of Python, not of the C library, so it has no flags. */
+			if (flag == '\0')
+				appendStringInfo(buf, "%06d", (int) (s->us % 1000000));
+			return flag == '\0';
 		case 's':
 			appendStringInfo(buf, INT64_FORMAT,
 							 jn_local_to_utc(((int64) s->days - JN_EPOCH_DAYS) *
@@ -234,7 +247,8 @@ static bool
 put_directive(JinjaEnv *env, StringInfo buf, const JnStamp *s,
 			  const Fields *f, char c, char flag)
 {
-	if (put_numeric(buf, s, f, c, flag))
+	if (put_date_number(buf, f, c, flag) ||
+		put_time_number(buf, s, f, c, flag))
 		return true;
 	switch (c)
 	{
@@ -252,10 +266,12 @@ put_directive(JinjaEnv *env, StringInfo buf, const JnStamp *s,
 			put_text(buf, month_names[f->month - 1], 99, flag);
 			return true;
 		case 'p':
-			put_text(buf, f->hour < 12 ? "AM" : "PM", 2, flag);
+			/* "#" changes case, and this is in upper case already. */
+			put_text(buf, (flag == '#') ? (f->hour < 12 ? "am" : "pm") :
+					 f->hour < 12 ? "AM" : "PM", 2, '\0');
 			return true;
 		case 'P':
-			put_text(buf, f->hour < 12 ? "am" : "pm", 2, flag);
+			put_text(buf, f->hour < 12 ? "am" : "pm", 2, '\0');
 			return true;
 		case 'z':
 			put_offset(env, buf, s);
@@ -316,7 +332,7 @@ jn_strftime(JinjaEnv *env, const JnStamp *s, const char *format)
 /* ---------- isoformat ---------- */
 
 static void
-put_iso_time(JinjaEnv *env, StringInfo buf, const JnStamp *s,
+put_iso_time(JinjaEnv *env, StringInfo buf, const JnStamp *s, bool with_date,
 			 const char *timespec)
 {
 	int			hour = s->us / INT64CONST(3600000000);
@@ -338,6 +354,8 @@ put_iso_time(JinjaEnv *env, StringInfo buf, const JnStamp *s,
 		appendStringInfo(buf, ":%02d:%02d.%06d", minute, second, us);
 	else if (strcmp(timespec, "hours") != 0)
 		jn_raise_type(env, "Unknown timespec value");
+	if (!with_date && !jn_time_has_offset(s->tz))
+		return;
 	if (s->tz == NULL || !jn_zone_offset(env, s->tz, &offset))
 		return;
 	appendStringInfo(buf, "%c%02d:%02d", offset < 0 ? '-' : '+',
@@ -365,7 +383,7 @@ jn_isoformat(JinjaEnv *env, const JnStamp *s, bool with_date, bool with_time,
 	if (with_date && with_time)
 		appendStringInfoString(&buf, sep);
 	if (with_time)
-		put_iso_time(env, &buf, s, timespec);
+		put_iso_time(env, &buf, s, with_date, timespec);
 	return buf.data;
 }
 

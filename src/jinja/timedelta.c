@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "jinja/bigint.h"
 #include "jinja/datetime.h"
 
 #define MAX_SPAN_DAYS 999999999
@@ -271,8 +272,23 @@ divide_rounded(JinjaEnv *env, int128 a, int128 b)
 	return q + (twice > b || (twice == b && q % 2 != 0));
 }
 
+/* An integer of more than 64 bits; beyond 120 it makes no difference. */
+static int128
+big_to_int128(const JnBig *b)
+{
+	int128		n = 0;
+
+	if (jn_big_bits(b) > 120)
+		n = (int128) 1 << 120;
+	else
+		for (int i = b->n - 1; i >= 0; i--)
+			n = n << 32 | b->d[i];
+	return b->negative ? -n : n;
+}
+
 static JinjaValue *
-with_int(JinjaEnv *env, JinjaOp op, const JnDelta *d, int64 n, bool reflected)
+with_int(JinjaEnv *env, JinjaOp op, const JnDelta *d, int128 n,
+		 bool reflected)
 {
 	int128		us = total(d);
 
@@ -329,6 +345,9 @@ delta_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other,
 		return reflected ? both(env, op, b, object) : both(env, op, object, b);
 	if (jn_is_int(other, &n))
 		return with_int(env, op, object, n, reflected);
+	if (other->kind == JINJA_BIGINT)
+		return with_int(env, op, object, big_to_int128(other->u.big),
+						reflected);
 	if (other->kind == JINJA_FLOAT)
 		return with_float(env, op, object, other->u.real, reflected);
 	return NULL;

@@ -4,7 +4,9 @@
  *
  * A zone of pytz by itself has the local mean time that the zone began with,
  * as in Python; only localize() and conversions from UTC give it the offset of
- * a point in time. Rules come from the server's time zone data.
+ * a point in time. Rules come from the server's time zone data, of which pytz
+ * reads only what 32 bits can tell: before December 1901 a zone has the time it
+ * began with, after January 2038 it has the time it had then.
  */
 #include "base/compat.h"
 
@@ -24,10 +26,18 @@ typedef struct Zone
 {
 	ZoneKind	kind;
 	pg_tz	   *rules;			/* of a named zone */
+	bool		fixed;			/* a named zone that has had one offset only */
 	int			offset;			/* seconds east of UTC */
 	int			dst;			/* seconds of it that are summer time */
 	const char *abbreviation;
 } Zone;
+
+/* Year 1. */
+#define ZONE_BEGINS INT64CONST(-62135596800)
+
+/* Standard time is looked for in steps of two weeks, for ten years. */
+#define DST_STEP (14 * INT64CONST(86400))
+#define DST_REACH (3650 * INT64CONST(86400))
 
 static const JinjaObjectOps zone_ops;
 
@@ -60,25 +70,64 @@ jn_is_zone(const JinjaValue *v)
 	return jinja_object_get(v, &zone_ops) != NULL;
 }
 
+/* pytz has offsets of whole minutes only. */
+static int
+whole_minutes(int seconds)
+{
+	int			minutes = (seconds + 30) / 60;
+
+	if (seconds + 30 < 0 && (seconds + 30) % 60 != 0)
+		minutes--;
+	return minutes * 60;
+}
+
+/*
+ * How far the clock is from the standard time nearest in the past, or, if that
+ * is not plausible, in the future. It is less than 0 where winter is the
+ * exception, as in Dublin.
+ */
+static int
+summer_time(const Zone *z, int64 utc, int offset)
+{
+	int			dst = 0;
+
+	for (int direction = -1; direction <= 1; direction += 2)
+	{
+		for (int64 away = DST_STEP; away <= DST_REACH; away += DST_STEP)
+		{
+			pg_time_t	t = utc + direction * away;
+			struct pg_tm *tm = pg_localtime(&t, z->rules);
+
+			if (tm == NULL || tm->tm_isdst > 0)
+				continue;
+			dst = offset - (int) tm->tm_gmtoff;
+			if (direction < 0 || dst > 0)
+				break;
+		}
+		if (dst > 0 && dst <= 3 * 3600)
+			break;
+	}
+	return whole_minutes(dst);
+}
+
 /* The zone at a point in time. */
 static JinjaValue *
 at_time(JinjaEnv *env, const Zone *z, int64 utc)
 {
-	pg_time_t	t = utc;
+	pg_time_t	t = utc < PG_INT32_MIN ? ZONE_BEGINS : Min(utc, PG_INT32_MAX);
 	struct pg_tm *tm = pg_localtime(&t, z->rules);
 	JinjaValue *v = make(env, ZONE_NAMED, 0);
 	Zone	   *result = jinja_object_get(v, &zone_ops);
+	int			offset;
 
 	*result = *z;
 	if (tm == NULL)
 		jn_raise_type(env, "time is out of range");
-	/* pytz has offsets of whole minutes only. */
-	result->offset = (int) ((tm->tm_gmtoff + 30) / 60) * 60;
-	if (tm->tm_gmtoff + 30 < 0 && (tm->tm_gmtoff + 30) % 60 != 0)
-		result->offset -= 60;
-	result->dst = tm->tm_isdst > 0 ? 3600 : 0;
+	offset = tm->tm_gmtoff;
+	result->offset = whole_minutes(offset);
 	result->abbreviation = MemoryContextStrdup(env->cxt, tm->tm_zone == NULL ?
 											   "" : tm->tm_zone);
+	result->dst = tm->tm_isdst > 0 ? summer_time(z, t, offset) : 0;
 	return v;
 }
 
@@ -88,6 +137,22 @@ jn_zone_offset(JinjaEnv *env, JinjaValue *tz, int *seconds)
 {
 	*seconds = ((Zone *) jinja_object_get(tz, &zone_ops))->offset;
 	return true;
+}
+
+/* A time without a date: one of most zones has no offset. */
+bool
+jn_time_has_offset(const JinjaValue *tz)
+{
+	const Zone *z = tz == NULL ? NULL : jinja_object_get(tz, &zone_ops);
+
+	return z != NULL && (z->kind != ZONE_NAMED || z->fixed);
+}
+
+/* False: zones of this kind do not tell. */
+bool
+jn_zone_has_dst(const JinjaValue *tz)
+{
+	return ((Zone *) jinja_object_get(tz, &zone_ops))->kind != ZONE_FIXED;
 }
 
 int
@@ -214,7 +279,7 @@ zone_localize(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	if (s->tz != NULL)
 		jn_raise_type(env, "Not naive datetime (tzinfo is already set)");
 	/* pytz looks at the days before and after. */
-	if (z->kind == ZONE_NAMED && (s->days <= 1 || s->days >= JN_MAX_DAYS))
+	if (z->kind == ZONE_NAMED && !z->fixed && (s->days <= 1 || s->days >= JN_MAX_DAYS))
 		jinja_raise(env, ERRCODE_DATETIME_FIELD_OVERFLOW,
 					"date value out of range");
 	if (z->kind == ZONE_NAMED)
@@ -232,9 +297,16 @@ zone_normalize(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	JinjaValue *v = jn_need_arg(env, args, 0, "dt");
 	JnStamp    *s = jinja_object_get(v, &jn_datetime_ops);
+	Zone	   *z = arg;
+	Zone	   *from;
 
 	if (s == NULL || s->tz == NULL)
 		jn_raise_type(env, "normalize takes a datetime with a time zone");
+	/* pytz wants one of its own zones, which a fixed offset is not quite. */
+	from = jinja_object_get(s->tz, &zone_ops);
+	if (z->kind == ZONE_NAMED && !z->fixed && from->kind != ZONE_NAMED &&
+		from->kind != ZONE_UTC)
+		jn_raise_type(env, "the time zone of the datetime has no fixed name");
 	return jn_zone_from_utc(env, jinja_object(env, &zone_ops, arg),
 							jn_stamp_utc_us(env, s));
 }
@@ -320,8 +392,10 @@ zone_repr(JinjaEnv *env, void *object)
 		case ZONE_UTC:
 			return pstrdup("<UTC>");
 		case ZONE_NAMED:
+			if (z->fixed)
+				return psprintf("<StaticTzInfo '%s'>", zone_name(z));
 			return psprintf("<DstTzInfo '%s' %s%s%s %s>", zone_name(z),
-							z->abbreviation, z->offset < 0 ? "" : "+",
+							z->abbreviation, z->offset <= 0 ? "" : "+",
 							jinja_to_cstring(env, offset),
 							z->dst != 0 ? "DST" : "STD");
 		case ZONE_FIXED:
@@ -370,6 +444,7 @@ pytz_timezone(JinjaEnv *env, void *arg, const JinjaArgs *args)
 									 "zone");
 	const char *s = name->u.string.data;
 	Zone		z = {.kind = ZONE_NAMED};
+	long		offset;
 
 	if (pg_strcasecmp(s, "utc") == 0)
 		return jn_zone_utc(env);
@@ -381,8 +456,8 @@ pytz_timezone(JinjaEnv *env, void *arg, const JinjaArgs *args)
 							strchr(s, '/') == NULL &&
 							strlen(s) > 7 && strncmp(s, "Etc", 3) != 0))
 		jn_raise_type(env, "unknown time zone %s", jn_repr_cstring(env, name));
-	/* The zone as it began. */
-	return at_time(env, &z, INT64CONST(-62135596800));
+	z.fixed = pg_get_timezone_offset(z.rules, &offset);
+	return at_time(env, &z, ZONE_BEGINS);
 }
 
 static JinjaValue *

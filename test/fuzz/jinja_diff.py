@@ -102,9 +102,24 @@ class Generator:
             lambda: "(%s + %s)" % (self.moment(), self.span()),
             lambda: "(%s - %s)" % (self.moment(), self.span()),
             lambda: "%s.replace(%s)" % (self.moment(), self.pick("day=3", "year=2020", "hour=4", "month=2", "")),
-            lambda: "modules.pytz.timezone('%s').localize(%s)" % (self.pick("US/Eastern", "Europe/Rome", "UTC", "Asia/Kolkata"), self.moment()) if pytz else self.moment(),
-            lambda: "modules.pytz.utc.localize(%s).astimezone(modules.pytz.timezone('%s'))" % (self.moment(), self.pick("US/Eastern", "Europe/London")) if pytz else self.moment(),
+            lambda: "modules.pytz.timezone('%s').localize(%s)" % (self.zone(), self.moment()) if pytz else self.moment(),
+            lambda: "modules.pytz.utc.localize(%s).astimezone(modules.pytz.timezone('%s'))" % (self.moment(), self.zone()) if pytz else self.moment(),
+            lambda: "modules.datetime.datetime.combine(%s, %s)" % (self.moment(), self.clock()),
+            lambda: "modules.datetime.datetime.utcfromtimestamp(%s)" % self.pick("0", "86399.5", "-1", "1709251199", "1e9"),
+            lambda: "modules.datetime.datetime.fromtimestamp(%s, modules.pytz.timezone('%s'))" % (self.pick("0", "86399.25", "1709251199", "1e9"), self.zone()) if pytz else self.moment(),
+            lambda: "modules.datetime.%s.fromordinal(%s)" % (self.pick("date", "datetime"), self.pick("1", "738000", "0", "3652059")),
+            lambda: "%s.replace(tzinfo=%s)" % (self.moment(), self.pick("modules.pytz.utc", "none", "modules.pytz.FixedOffset(90)")) if pytz else self.moment(),
+            lambda: "modules.pytz.timezone('%s').normalize(%s)" % (self.zone(), self.moment()) if pytz else self.moment(),
         )()
+
+    def zone(self):
+        return self.pick("US/Eastern", "Europe/Rome", "UTC", "Asia/Kolkata", "Europe/London", "Europe/Dublin", "Australia/Sydney",
+                         "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "Etc/GMT+5", "GMT", "Asia/Tokyo", "No/Where")
+
+    def clock(self):
+        return self.pick(lambda: "modules.datetime.time(%s)" % self.pick("1", "23, 59", "4, 5, 6", "4, 5, 6, 7", "hour=24", "12, microsecond=500", ""),
+                         lambda: "modules.datetime.time.fromisoformat('%s')" % self.pick("04:05", "04:05:06.5", "T0405", "24:00", "04:05+01:00"),
+                         lambda: "%s.%s()" % (self.moment(), self.pick("time", "timetz")))()
 
     def span(self):
         return self.pick("modules.datetime.timedelta(1)", "modules.datetime.timedelta(hours=%s)" % self.int_const(),
@@ -117,16 +132,27 @@ class Generator:
             lambda: "[%s]" % self.moment(),
             lambda: "(%s - %s)" % (self.moment(), self.moment()),
             lambda: "%s.strftime('%s')" % (self.moment(), self.pick("%Y-%m-%d", "%H:%M:%S.%f", "%j %U %W %V %G %u", "%a %A %b %B", "%-d %_m %y", "%Z%z|%p %I", "%c|%x|%X", "%D %F %T %e")),
-            lambda: "%s.%s" % (self.moment(), self.pick("year", "month", "day", "isoformat()", "weekday()", "isoweekday()", "toordinal()", "hour", "date()", "time()", "tzinfo", "utcoffset()", "ctime()", "isoformat(' ')", "foo")),
+            lambda: "%s.%s" % (self.moment(), self.pick("year", "month", "day", "isoformat()", "weekday()", "isoweekday()", "toordinal()", "hour", "date()", "time()", "tzinfo", "utcoffset()", "ctime()", "isoformat(' ')", "foo",
+                                                             "isoformat('T', 'minutes')", "isoformat(timespec='milliseconds')", "isocalendar()[1]", "isocalendar()|list", "timetz()", "dst()",
+                                                             "tzname()", "minute", "second", "microsecond", "fold", "timestamp()", "isoformat(sep='_')")),
+            lambda: "%s.%s" % (self.clock(), self.pick("hour", "minute", "isoformat()", "isoformat('hours')", "strftime('%H|%M|%S|%f')", "replace(minute=3)", "tzinfo", "utcoffset()", "second")),
+            lambda: self.pick("%s", "[%s]") % self.clock(),
+            lambda: "%s %s %s" % (self.clock(), self.pick("<", "==", ">="), self.clock()),
+            lambda: "%s.strftime('%%%s%s')" % (self.moment(), *self.pick(("", self.pick(*"zZfs%cDFrRTxX")), (self.pick("", "-", "_", "0", "^", "#"), self.pick(*"aAbBCdegGhHIjklmMnpStuUVwWyYE")))),
+            lambda: "modules.datetime.datetime.strptime('%s', '%s')" % (self.pick("2024-01-05 10:11:12", "5 Feb 2024", "Monday 1 January 2024", "12/31/99 23:59", "10:11 PM", "2024-W05-1", "20240105T101112Z", "Jan", "1:2:3.5", "2024 366", "2023 366"), self.pick("%Y-%m-%d %H:%M:%S", "%d %b %Y", "%A %d %B %Y", "%m/%d/%y %H:%M", "%I:%M %p", "%G-W%V-%u", "%Y%m%dT%H%M%S%z", "%b", "%H:%M:%S.%f", "%Y %j", "%c", "%x", "%q", "%%")),
             lambda: "%s %s %s" % (self.moment(), self.pick("<", "==", ">=", "!="), self.moment()),
             lambda: "%s" % self.span(), lambda: "[%s]" % self.span(),
-            lambda: "%s.%s" % (self.span(), self.pick("days", "seconds", "total_seconds()")),
+            lambda: "%s.%s" % (self.span(), self.pick("days", "seconds", "total_seconds()", "microseconds")),
+            lambda: "%s%s" % (self.pick("-", "+", "not "), self.span()),
+            lambda: "(%s)|%s" % (self.span(), self.pick("abs", "string", "int", "float", "length", "list")),
             lambda: "%s %s %s" % (self.span(), self.pick("<", "==", "+", "-", "/", "//", "%"), self.span()),
             lambda: "'{:%%Y/%%m}|{}'.format(%s, %s)" % (self.moment(), self.span()),
         )()
 
     def pattern(self):
-        return self.pick("'a'", "'[a-z]+'", "'(.)l'", "'\\\\s+'", "'(?P<n>\\\\w)(\\\\w)?'", "'^'", "'$'", "','", "'(?i)h.'", "'x*'", "'(a|b)+'", "'\\\\b\\\\w'", "'[^\\\\w\\\\s]'", "'(?=l)'", "'('", "'(\\\\w)\\\\1'", "'\\\\d{1,2}?'")
+        return self.pick("'a'", "'[a-z]+'", "'(.)l'", "'\\\\s+'", "'(?P<n>\\\\w)(\\\\w)?'", "'^'", "'$'", "','", "'(?i)h.'", "'x*'", "'(a|b)+'", "'\\\\b\\\\w'", "'[^\\\\w\\\\s]'", "'(?=l)'", "'('", "'(\\\\w)\\\\1'", "'\\\\d{1,2}?'",
+                         "'(?<=l)o'", "'(?<!l)o'", "'(?!l).'", "'(?:a|b)*?c'", "'[\\\\d,.-]+'", "'(?P<x>l)(?P=x)'", "'\\\\S+\\\\s*'", "'(?s).+'", "'(?m)^.'", "'(?x) l  l # two'", "'a{2,}|l{2}'", "'[^]l]'", "'(l)?(o)'",
+                         "'\\\\W'", "'\\\\D+'", "'\\\\Bo'", "'\\\\AH'", "'d\\\\Z'", "'.{3}'", "'(a)|(l)|(o)'", "'x{0}'", "'[[:alpha:]]'", "'\\\\.'", "'[a-'", "'*'", "'a**'", "'(?P<1>a)'", "'(?P<n>a)(?P<n>b)'", "'\\\\8'", "'é|ü'", "'(?i)grÜ'", "'[\\\\u00e0-\\\\u00ff]'", "'(?(1)a|b)'", "'(h)?(?(1)e|H)'")
 
     def regex(self, d):
         t = self.string(min(d, 1))
@@ -141,6 +167,12 @@ class Generator:
             lambda: "fullmatch(%s, %s) is none" % (self.pattern(), t),
             lambda: "compile(%s).%s(%s)" % (self.pattern(), self.pick("findall", "split", "match", "fullmatch"), t),
             lambda: "escape(%s)" % t,
+            lambda: "subn(%s, '_', %s)" % (self.pattern(), t),
+            lambda: "sub(%s, %s, %s, flags=modules.re.I)" % (self.pattern(), self.pick("'\\\\2'", "'\\\\g<n>'", "'[\\\\g<1>]'", "'\\\\n'", "'\\\\\\\\'", "'\\\\x'"), t),
+            lambda: "findall(%s, %s, modules.re.%s)" % (self.pattern(), t, self.pick("I", "M", "S", "X", "A", "I + modules.re.M")),
+            lambda: "finditer(%s, %s)|map('string')|list|length" % (self.pattern(), t),
+            lambda: "search(%s, %s).%s" % (self.pattern(), t, self.pick("expand('<\\\\1>')", "string", "pos", "endpos", "lastindex", "lastgroup", "group(0, 1)", "groups('')", "span(1)", "group('n')", "re.pattern", "[0]", "[1]")),
+            lambda: "compile(%s, modules.re.I).%s" % (self.pattern(), self.pick("pattern", "groups", "groupindex|list", "sub('x', %s)" % t, "match(%s, 1)" % t, "search(%s, 2, 5)" % t, "findall(%s, 1)" % t, "split(%s, maxsplit=1)" % t)),
         )()
 
     def iterated(self, d):
@@ -159,6 +191,11 @@ class Generator:
             lambda: "compress(%s, %s)|list" % (a, self.list(0)),
             lambda: "repeat(%s, 2)|list" % self.expr(0),
             lambda: "islice(modules.itertools.cycle(%s), 5)|list" % self.list(0),
+            lambda: "starmap(%s, ll)|list" % self.pick("range", "modules.datetime.timedelta"),
+            lambda: "tee(%s, %s)|map('list')|list" % (a, self.pick("1", "2", "0")),
+            lambda: "accumulate(%s, initial=%s)|list" % (self.pick("l", "[1, 2]"), self.pick("10", "none")),
+            lambda: "islice(modules.itertools.count(), 3)|%s" % self.pick("sum", "max", "first", "join", "length", "map('string')|list"),
+            lambda: "repeat(%s, times=%s)|list" % (self.expr(0), self.pick("0", "2", "-1")),
         )()
 
     def sets(self, d):
@@ -168,7 +205,9 @@ class Generator:
                          "%s.%s(%s)|length" % (a, self.pick("union", "intersection", "difference", "symmetric_difference"), self.list(0)),
                          "(%s - %s)|length" % (a, b), "%s.%s(%s)" % (a, self.pick("issubset", "issuperset", "isdisjoint"), b),
                          "%s|map('string')|sort(case_sensitive=true)|join" % a, "%s is iterable" % a, "%s is sequence" % a, "%s.add([])" % a,
-                         "d.keys() - %s" % b if False else "(d.keys() - ['a'])|length")
+                         "(d.keys() - ['a'])|length", "%s.copy() == %s" % (a, a), "(%s.add(5) or %s)" % (a, self.pick("1", "2")), "%s.discard(1)" % a, "%s.remove(99)" % a,
+                         "%s.%s(%s)" % (a, self.pick("update", "difference_update", "intersection_update"), self.list(0)), "%s is %s" % (a, self.pick("mapping", "string", "callable", "sequence")), "%s <= %s <= %s" % (b, a, a),
+                         "set(%s)|sort|list" % self.pick("l", "'hello'", "[2, 1, 2]"), "set([%s])" % self.expr(0), "set([1])|pprint", "set(['%s'])|pprint" % ("a" * 90), "set([1])|%s" % self.pick("first", "list", "max", "sum", "join", "string", "tojson"))
 
     def extra(self, d):
         return self.pick(self.dated, self.regex, self.iterated, self.sets)(d)
@@ -210,6 +249,13 @@ class Generator:
             lambda: "%s.index(%s)" % (self.list(d - 1), self.expr(0)),
             lambda: "%s.count(%s)" % (self.list(d - 1), self.expr(0)),
             lambda: "(%s)|wordcount" % self.pick("s", "t", "w", "'a b-c d'"),
+            lambda: "(%s)|sum(start=%s)" % (self.list(d - 1), self.pick("1", "[]", "2.5", "none")),
+            lambda: "(%s).%s(%s%s)" % (self.string(d - 1), self.pick("index", "rindex"), self.string(0), self.pick("", ", 1", ", -4, -1")),
+            lambda: "%s.index(%s, %s)" % (self.list(d - 1), self.expr(0), self.pick("0", "1", "-2, 9")),
+            lambda: "%s%s%s" % (self.pick("- -", "-+", "+-"), self.number(0), self.pick("", " ** 2", " ** 2 ** 2", "|abs")),
+            lambda: "%s %s %s %s %s" % (self.number(0), self.pick("+", "-", "*", "**"), self.pick("2", "3", "i", "f"), self.pick("//", "%", "*", "-"), self.number(0)),
+            lambda: "[%s]|random" % self.number(d - 1),
+            lambda: self.pick("1e5", "1_000.5", "1E-3", "1.e3", "00", "0b1_0", "0xFf", "1__0", "5.real", "i.real", "i.bit_length()", "(2.5).is_integer()", "f.is_integer()", "i.numerator", "big.bit_length()"),
         )()
 
     def string(self, d):
@@ -226,13 +272,25 @@ class Generator:
                 "replace('l', 'L')", "replace('', '-')", "replace('a', 'bb', 1)", "center(15)",
                 "truncate(5)", "truncate(5, true)", "truncate(6, false, '..', 0)",
                 "default('dd')", "default('dd', true)", "d", "list|join('-')",
-                "format('x')", "format(1, 'b')", "format(a=1)")),
+                "format('x')", "format(1, 'b')", "format(a=1)",
+                "striptags", "urlencode", "urlize", "urlize(4)", "urlize(nofollow=true)", "urlize(target='_top', rel='a b')", "wordwrap(5)", "wordwrap(3, false)",
+                "wordwrap(4, wrapstring='|')", "wordwrap(6, break_on_hyphens=false)", "wordwrap", "pprint", "filesizeformat", "filesizeformat(true)", "filesizeformat(binary=true)",
+                "truncate(length=7, killwords=true, end='')", "truncate(3)", "truncate(8, leeway=2)", "indent(3, blank=true)", "indent('--', first=true)", "center", "center(width=7)",
+                "replace('l', '', count=1)", "replace(1, 2)", "trim(chars='H')", "batch(2)|list", "slice(3)|list", "list|sort|join", "unique|join('.')", "count", "wordcount", "xmlattr",
+                "map('upper')|join", "select('in', 'aeiou')|list", "float", "int", "title|upper|lower", "attr('upper')", "attr('nope')", "e", "escape|lower", "safe|upper",
+                "striptags|upper", "random|length", "max", "min", "sort(reverse=true)|first", "dictsort", "groupby(0)|list", "tojson|length", "items|list", "selectattr('x')|list")),
+            lambda: self.pick("'see http://a.bc/d?e=f(g), www.x.org! <b>me@x.org</b>'", "'<p>a &lt; b&nbsp;&copy; <!-- x --> c'", "'one-two three--four  five'", "'x=1&y=%20'", "'https://[::1]/ (http://a.de)'", "'a\\n\\nb  c'",
+                              "'mailto:a@b.cd a@b.cd.'", "('word ' * 30)", "('x' * 90)", "('ab cd\\n' * 12)") + "|" + self.pick("urlize", "urlize(8)", "striptags", "wordwrap(8)", "wordwrap(2)", "urlencode", "pprint", "title", "wordcount", "truncate(20)", "indent"),
             lambda: "(%s).%s" % (self.string(d - 1), self.pick(
                 "upper()", "lower()", "title()", "capitalize()", "swapcase()", "strip()", "lstrip()",
                 "rstrip()", "strip('a ')", "rstrip('cdo')", "lstrip('H')", "replace('l', 'L')",
                 "replace('l', '', 1)", "replace('', '.')", "zfill(8)", "center(11, '*')", "ljust(9, '.')",
                 "rjust(9)", "removeprefix('He')", "removesuffix('ld')", "format(1, 2)", "format(a=i)",
-                "join(ls)", "join(['x', 'y'])", "casefold()", "center(4)")),
+                "join(ls)", "join(['x', 'y'])", "casefold()", "center(4)",
+                "expandtabs()", "expandtabs(4)", "translate({97: 'b', 108: none, 'o': 1})", "format_map({'a': 1})", "format(*ls)", "format(**{'a': 2})", "ljust(3)", "zfill(3)",
+                "split('l')|join('L')", "rsplit(None)|join", "splitlines(true)|join('|')", "replace('o', 'é', 2)", "strip(none)", "strip('')", "removeprefix('')", "partition('l')[1]", "rpartition('l')[0]",
+                "isdecimal()", "isnumeric()", "istitle()", "isprintable()", "nope()", "upper(1)", "center()", "split('')", "join(5)", "join([1])", "replace('a')", "lower().upper().title()",
+                "__class__", "__len__()", "format('{}')", "count('')", "find('')", "rfind('')", "startswith('')", "endswith(('d', 'x'), 1)", "startswith([])", "swapcase().swapcase()")),
             lambda: "(%s)[%s]" % (self.string(d - 1), self.slice()),
             lambda: "%s|join%s" % (self.list(d - 1), self.pick("", "(', ')", "('-')", "(d=' ')", "(',', 'name')", "(',', attribute='id')")),
             lambda: self.percent(d - 1),
@@ -244,6 +302,10 @@ class Generator:
         spec = self.pick("%s", "%d", "%5d", "%-5d|", "%05d", "%+d", "%.2f", "%8.3f", "%x", "%X", "%o", "%#x",
                          "%r", "%e", "%g", "%.3g", "%c", "%5s|", "%-5s|", "%.2s", "%%", "% d", "%i", "%05.1f",
                          "%#o", "%.0f", "%G", "%010.2e", "%a")
+        if self.chance(0.4):
+            spec = "%" + "".join(self.pick("", "", "-", "+", " ", "#", "0") for _ in range(3)) + self.pick("", "", "3", "9", "12", "*") + self.pick("", "", ".0", ".2", ".10", ".", ".*") + self.pick("", "", "", "l", "h") + self.pick(*"sdiouxXeEfFgGcra%q")
+            stars = spec.count("*")
+            return "'%s' %% (%s%s,)" % (spec, "".join(self.pick("3, ", "-7, ", "0, ", "'a', ") for _ in range(stars)), self.number(d) if self.chance(0.6) else self.expr(d))
         if self.chance(0.2):
             return "'%s' %% {'k': %s}" % (spec.replace("%", "%(k)", 1) if spec != "%%" else spec, self.expr(d))
         if self.chance(0.2):
@@ -257,11 +319,19 @@ class Generator:
                          ":b", ":%", ":.1%", ":e", ":g", ":.3g", ":s", ":.3s", "!r", "!s", "!r:>8", ":_", ":#b", ":o",
                          ":10.3f", ":<10.3f|", ":= 8d", ":08.2f", ":X", ":.3", ":.0f", ":G", ":020,d", ":_x", ":.6", ":#X",
                          "!a", ":^12,.1f", ":0>5", ":>05")
+        if self.chance(0.5):
+            spec = ":" + self.spec()
         field = self.pick("{%s}", "{0%s}", "{}{%s}", "{1%s}", "{{}}{%s}", "<{%s}>")
         arg = self.number(d) if self.chance(0.6) else self.expr(d)
         if self.chance(0.15):
             return "'{k%s} {v[name]} {v.id}'.format(k=%s, v=rows[0])" % (spec, arg)
         return "'%s'.format(%s, %s)" % (field % spec, arg, self.expr(0))
+
+    def spec(self):
+        """[[fill]align][sign][z][#][0][width][grouping][.precision][type]"""
+        return (self.pick("", "", "<", ">", "^", "=", "*>", "é^", "0=", "x<") + self.pick("", "", "", "+", "-", " ") + self.pick("", "", "", "", "z") +
+                self.pick("", "", "", "#") + self.pick("", "", "0") + self.pick("", "", "1", "7", "12", "25", "{1}") + self.pick("", "", "", ",", "_") +
+                self.pick("", "", ".0", ".1", ".3", ".12", ".") + self.pick("", "", *"bcdeEfFgGnosxX%?"))
 
     def slice(self):
         part = lambda: self.pick("", "", "0", "1", "2", "-1", "-2", "5", "none")
@@ -296,6 +366,15 @@ class Generator:
             lambda: "%s.%s()|list" % (self.dict(d - 1), self.pick("keys", "values", "items")),
             lambda: "rows|groupby('tag')|list",
             lambda: "%s.copy()" % self.list(d - 1),
+            lambda: "%s|map(%s)|list" % (self.list(d - 1), self.pick("'replace', 'a', 'b'", "'default', default_value=1", "'int', default=7", "'attr', 'upper'", "'join', '-'", "'pprint'", "'nope'", "", "5", "'format', 1", "'truncate', 2", "attribute='name.0'", "attribute='nope.x'", "'first', 1", "'round', precision=1", "'abs'", "attribute='id', default=0, x=1")),
+            lambda: "%s|%s(%s)|list" % (self.list(d - 1), self.pick("select", "reject"), self.pick("'even'", "'lt', 3", "'ne', 1", "'sameas', none", "'nope'", "'mapping'", "'iterable'", "'sequence'", "'lower'", "'upper'", "'integer'", "'float'", "'boolean'", "'callable'", "'==', 3", "'>=', 2", "'divisibleby'", "'true'", "'test'", "'filter'", "'undefined'")),
+            lambda: "rows|%s(%s)%s|list" % (self.pick("selectattr", "rejectattr"), self.pick("'id', '>', 1", "'id', 'odd'", "'name', 'lower'", "'name.0', 'eq', 'b'", "", "'tag', 'ne'", "'id', 'divisibleby', 2"), self.pick("", "|map(attribute='name')", "|sum(attribute='id')|string", "|sort(attribute='name')", "|unique(attribute='tag')")),
+            lambda: "rows|groupby(%s)|%s" % (self.pick("'tag'", "'nope', default='z'", "attribute='tag'", "'name', case_sensitive=true", "'name'", "'id'", "'nope'", "0"), self.pick("list", "map(attribute='grouper')|list", "map('first')|list", "map(attribute=1)|map('length')|list", "map(attribute='list')|list", "first")),
+            lambda: "(%s)|%s" % (self.list(d - 1), self.pick("sort(attribute='id,name')", "sort(true, true)", "batch(0)|list", "batch(-1)|list", "slice(0)|list", "slice(9, none)|list", "batch(4, 0)|list", "unique|list|reverse|list", "pprint", "random|string|length", "list|list", "tojson|string|length", "map('string')|map('upper')|list", "max(attribute='name')", "join(attribute='tag')", "join('-', attribute=0)", "sum('id')", "dictsort", "items|list", "first|default('x')", "last|default('x')", "urlencode", "string|wordwrap(9)", "xmlattr", "indent", "sort(attribute='nope')", "min(true, 'name')", "reverse|first")),
+            lambda: "[%s, %s, %s][%s]" % (self.expr(0), self.expr(0), self.expr(0), self.slice()),
+            lambda: "(%s,) + %s" % (self.expr(0), self.pick("(1, 2)", "()", "[1]")),
+            lambda: "(%s %s %s)" % (self.list(d - 1), self.pick("<", "==", "in", "and", "or", "~", "*"), self.list(0)),
+            lambda: "%s|sort(%s)" % (self.pick("ls", "l", "['é', 'z', 'E', 'a']", "[true, 0, 2.5]", "[(1, 'b'), (1, 'a')]", "[[2], [1, 5]]"), self.pick("", "true", "case_sensitive=true", "reverse=true, attribute=0")),
         )()
 
     def dict(self, d):
@@ -307,6 +386,9 @@ class Generator:
             lambda: "dict(a=%s, b=%s)" % (self.expr(d - 1), self.expr(0)),
             lambda: "dict([['a', %s], ('b', 2)])" % self.expr(d - 1),
             lambda: "dict(%s, zz=1)" % self.dict(d - 1),
+            lambda: "{'x': {'y': %s}, 'l': [%s, {}],}" % (self.expr(d - 1), self.expr(0)),
+            lambda: "dict(%s.items(), **{'q': %s})" % (self.pick("d", "{}", "{'a': 1}"), self.expr(0)),
+            lambda: "{}.fromkeys(%s%s)" % (self.list(0), self.pick("", ", 0")),
             lambda: "%s.copy()" % self.dict(d - 1),
         )()
 
@@ -326,6 +408,12 @@ class Generator:
             lambda: "(%s) is %s(%s)" % (self.expr(d - 1), self.rng.choice([t for t in TESTS1 if t.isalpha()]), self.expr(0)),
             lambda: "(%s) is %s %s" % (self.expr(d - 1), self.pick("eq", "divisibleby", "in", "gt", "sameas"), self.pick("2", "'a'", "l", "none", "i", "[1, 2]")),
             lambda: "not %s" % self.boolean(d - 1),
+            lambda: "%s is %s %s" % (self.pick("i", "s", "f", "nil", "missing", "d", "l", "big"), self.pick("", "not"), self.pick(*TESTS)),
+            lambda: "(%s) is %s(%s)" % (self.expr(d - 1), self.pick("eq", "ne", "lt", "ge", "in", "sameas", "divisibleby", "greaterthan"), self.pick("2", "'a'", "l", "none", "true", "0", "1.0")),
+            lambda: "%s %s %s %s %s" % (self.number(0), self.pick("<", "==", "in", "not in", "!="), self.pick("l", "3", "[1, 2]", "i"), self.pick(">", "==", "in", "!="), self.pick("ll", "2", "[l]", "z")),
+            lambda: "not %s %s %s" % (self.expr(0), self.pick("in", "==", "is not none and", "is defined or"), self.any_sized(0)),
+            lambda: "'%s' is %s" % (self.pick("upper", "nope", "odd", "map", ">="), self.pick("filter", "test")),
+            lambda: "(%s and %s or not %s)" % (self.expr(d - 1), self.boolean(0), self.expr(0)),
             lambda: "(%s %s %s)" % (self.boolean(d - 1), self.pick("and", "or"), self.boolean(d - 1)),
             lambda: "(%s).%s" % (self.string(d - 1), self.pick("startswith('H')", "endswith('d')", "startswith(('a', 'H'))", "isdigit()", "isalpha()", "isspace()", "islower()", "isupper()", "isalnum()", "startswith('l', 2)", "endswith('o', 0, 5)", "isidentifier()", "isascii()")),
         )()
@@ -350,9 +438,17 @@ class Generator:
             lambda: "%s %s %s" % (self.expr(d - 1), self.pick("+", "-", "*", "//", "%", "~", "/"), self.expr(0)),
             lambda: "%s(%s)" % (self.rng.choice(self.macros), ", ".join(self.args(d - 1))) if self.macros else "range(2)",
             lambda: "(%s)|default(%s%s)" % (self.expr(d - 1), self.expr(0), self.pick("", ", true")),
+            lambda: "(%s if %s else %s if %s else %s)" % (self.expr(0), self.boolean(0), self.expr(0), self.boolean(0), self.expr(0)),
+            lambda: "%s.%s(%s)" % (self.dict(d - 1), self.pick("setdefault", "get", "pop", "update", "popitem", "clear", "keys", "values", "items", "copy", "nope"), self.pick("", "'a'", "'zz', 1", "{'a': 5}", "a=1", "[('k', 1)]")),
+            lambda: "(%s).%s(%s)" % (self.pick("[3, 1, 2]", "['b', 'a']", "[]", "[1, 'x']", "(1, 2, 1)"), self.pick("pop", "append", "extend", "insert", "remove", "reverse", "sort", "index", "count", "clear", "copy"), self.pick("", "0", "1", "'a'", "[1]", "0, 5", "reverse=true", "-1")),
+            lambda: "%s|%s" % (self.dict(d - 1), self.pick("xmlattr", "urlencode", "pprint", "list", "length", "first", "last", "dictsort(by='value')", "items|list", "tojson|length", "sort", "join", "map('upper')|list", "sum", "min", "string", "dictsort(case_sensitive=true, reverse=true)", "default(1)", "reverse|list", "batch(1)|list")),
+            lambda: "%s%s" % (self.pick("rows", "ll", "d", "s", "range(9)", "'abc'", "(1, 2, 3)", "d.keys()", "d.values()|list"), self.pick("[0]", "[-1]", "['a']", "[1:]", "[::-1]", "[none]", "[1.0]", "[true]", "[:2][0]", ".0", ".items", "['id']", "[i]", "['0']", "[[0]]", "[0][0]", "[5:1:-2]")),
+            lambda: self.pick("range(5)|sum", "range(3)|list", "range(3)[1]", "range(5)[::2]", "range(2, 9, 3)|string", "range(3) == range(3)", "2 in range(3)", "range(3)|length", "range(3)|reverse|list", "range(3).index(1)", "dict", "namespace(a=1).a", "namespace(d).b", "namespace() is defined", "cycler(1, 2).next()", "joiner('|')()", "lipsum(n=0)", "lipsum(2, false)|length > 50",
+                              "namespace(a=1)", "[namespace({'b': 2})]", "cycler('a').current", "range(1, 2, 0)", "range('a')", "range(1.5)", "(range(3)|map('string'))|join", "d.items()|list", "d.keys()", "d.values()", "d.items()", "[d.keys()]", "{}.items()"),
             lambda: "(%s)|attr(%s)|string" % (self.dict(0), self.pick("'a'", "'zz'")),
             lambda: "%s|map('upper')" % self.pick("ls", "t") + self.pick("|first", "|join", "|length", "|last"),
-            lambda: self.number(d) if not self.loops else "loop.%s" % self.pick("index", "first", "last", "length", "revindex", "revindex0", "depth", "previtem", "nextitem", "cycle('a', 'b')", "changed(i)"),
+            lambda: self.number(d) if not self.loops else "loop.%s" % self.pick("index", "first", "last", "length", "revindex", "revindex0", "depth", "previtem", "nextitem", "cycle('a', 'b')", "changed(i)",
+                                                                                  "depth0", "index0", "previtem|default('-')", "cycle(*l)", "changed(1, 2)", "changed()", "nope", "cycle()", "index * 2"),
         )()
 
     def args(self, d):
@@ -393,7 +489,7 @@ class Generator:
             lambda: self.ws("{{ %s }}" % self.expr(rng.randrange(4))),
             lambda: self.ws("{{ %s }}" % self.expr(rng.randrange(4))),
             self.if_, self.for_, self.set_, self.set_block, self.macro, self.call, self.filter,
-            self.with_, self.do, self.comment, self.raw, self.namespace, self.print_,
+            self.with_, self.do, self.comment, self.raw, self.namespace, self.print_, self.recursion, self.macro_object, self.deep,
         )() if self.chance(0.5) else self.ws("{{ %s }}" % self.expr(rng.randrange(1, 4)))
 
     def body(self, d):
@@ -407,6 +503,46 @@ class Generator:
             return self.body(self.depth)
         finally:
             self.depth += 1
+
+    def recursion(self):
+        """A recursive loop."""
+        tree = self.pick("[{'n': 1, 'c': [{'n': 2}, {'n': 3, 'c': [{'n': 4}]}]}, {'n': 5}]", "[{'n': 'a', 'c': []}]", "[]")
+        return ("{% for x in " + tree + self.pick("", " if x.n") + " recursive %}" + "<{{ x.n }}{{ loop.%s }}" % self.pick("index", "depth", "depth0", "last", "first", "length", "revindex0") +
+                self.pick("{{ loop(x.c) }}", "{% if x.c %}{{ loop(x.c) }}{% endif %}", "{{ loop(x.c|default([])) }}", "{{- loop(x.c or []) -}}") + ">" + self.pick("", "{% else %}none") + "{% endfor %}")
+
+    def macro_object(self):
+        """What a macro tells of itself, and macros in macros."""
+        return self.pick(
+            "{% macro mo(a, b=2) %}{{ kwargs }}{% endmacro %}{{ mo.name }}{{ mo.arguments }}{{ mo.catch_kwargs }}{{ mo.catch_varargs }}{{ mo.caller }}{{ mo(1, c=3) }}",
+            "{% macro mo(a) %}{% macro mi(b) %}[{{ a }}{{ b }}]{% endmacro %}{{ mi(a ~ 1) }}{{ mi('x') }}{% endmacro %}{{ mo(" + self.expr(1) + ") }}",
+            "{% macro mo(n) %}{{ n }}{% if n > 0 %},{{ mo(n - 1) }}{% endif %}{% endmacro %}{{ mo(3) }}{{ mo(0)|upper }}",
+            "{% macro mo() %}{{ varargs|sum }}{{ kwargs|dictsort }}{% endmacro %}{{ mo(1, 2, *[3], x=1, **{'y': " + self.expr(0) + "}) }}",
+            "{% macro mo(a, b=a, c='z') -%} {{ a }}{{ b }}{{ c }} {%- endmacro %}{{ mo() }}|{{ mo(1) }}|{{ mo(c=" + self.expr(0) + ", a=2) }}|{{ mo(1, 2, 3, 4) }}",
+            "{% set f = s.upper %}{{ f() }}{% set g = l.append %}{% do g(9) %}{{ l }}{{ [s.lower, s.upper][1]() }}",
+            "{% macro mo(f) %}{{ f('q') }}{% endmacro %}{% macro mp(x) %}<{{ x }}>{% endmacro %}{{ mo(mp) }}{{ {'k': mp}.k(1) }}",
+            "{% macro mo() %}{{ caller('a', 'b') }}{% endmacro %}{% call(x, y='d') mo() %}{{ x }}{{ y }}{% call(z) mo() %}{{ z }}{{ x }}{% endcall %}{% endcall %}",
+            "{% macro mo() %}{% if caller %}y{{ caller() }}{% else %}n{% endif %}{% endmacro %}{{ mo() }}{% call mo() %}c{% endcall %}",
+            "{% macro mo(items) %}{% for x in items %}{{ caller(x, loop.index) }}{% if not loop.last %}, {% endif %}{% endfor %}{% endmacro %}{% call(v, n) mo(" + self.list(1) + ") %}{{ n }}={{ v }}{% endcall %}")
+
+    def deep(self):
+        """Scopes: what is set where, and what is seen where."""
+        return self.pick(
+            "{% set v = 1 %}{% for x in l %}{{ v }}{% set v = x %}{{ v }}{% endfor %}{{ v }}",
+            "{% set v = 1 %}{% if yes %}{% set v = 2 %}{% endif %}{{ v }}{% with %}{% set v = 3 %}{{ v }}{% endwith %}{{ v }}",
+            "{% for x in l %}{% for y in ls %}{{ loop.index }}{{ loop.revindex }}{% endfor %}{{ loop.index }}{% endfor %}",
+            "{% set ns = namespace(found=false) %}{% for x in l %}{% if x == 1 %}{% set ns.found = x %}{% endif %}{% endfor %}{{ ns.found }}{{ ns.nope }}{{ ns['found'] }}",
+            "{% set ns = namespace() %}{% set ns.t %}a{{ 1 }}{% endset %}{{ ns.t }}{% set ns.a = 1 %}{{ ns.a }}{{ ns.b }}",
+            "{% for k, v in d.items() if v is not mapping %}{{ k }}{{ loop.first }}{{ v }}{% if loop.index > 2 %}{% break %}{% endif %}{% else %}e{% endfor %}",
+            "{% for (a, b), c in [((1, 2), 3), ('xy', 4)] %}{{ a }}{{ b }}{{ c }}{% endfor %}",
+            "{% set a, (b, c) = 1, (2, 3) %}{{ a }}{{ b }}{{ c }}", "{% set a, b = [1] %}", "{% set a = b = 1 %}", "{% for x in 5 %}{% endfor %}", "{% for a, b in [1] %}{% endfor %}",
+            "{% set x %}{% for y in l %}{{ y }}{% endfor %}{% endset %}{{ x|length }}{{ x }}", "{% set x | replace('a', 'b') | upper %}banana{% endset %}{{ x }}",
+            "{% for x in l %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% endfor %}", "{% filter upper | trim %} a{{ s }} {% endfilter %}", "{%- if nil -%} a {%- elif no -%} b {%- else -%} c {%- endif -%} d",
+            "  {%- for x in l -%}  {{ x }}  {%+ endfor -%}\n x", "{{- 'a' -}} \n {{- 'b' }}", "a {#- c -#} b {#+ d +#} e", "{% raw %}{{ a }}{% endraw %}{{ '{{' }}{{ '}}' }}{{ '{%' }}", "{%raw%}x{%endraw%}{{1}}{%if 1%}y{%endif%}",
+            "{% do d.update({'n': 1}) %}{{ d.n }}{% do l.sort() %}{{ l }}{% do ls.reverse() %}{{ ls }}", "{% do l.pop(0) %}{{ l }}{% do d.pop('a') %}{{ d }}{% do d.setdefault('q', []).append(1) %}{{ d.q }}",
+            "{% with a = 1, b = a %}{{ a }}{{ b }}{% endwith %}", "{% if missing.x is defined %}a{% endif %}{{ missing.x }}", "{{ missing }}{{ missing|length }}{{ missing|list }}{{ missing|upper }}{% for x in missing %}{% endfor %}", "{{ loop }}",
+            "{% macro a() %}{{ v }}{% endmacro %}{% set v = 5 %}{{ a() }}{% for v in l %}{{ a() }}{% endfor %}", "{% for x in l %}{% macro q() %}{{ x }}{% endmacro %}{{ q() }}{% endfor %}{{ q is defined }}",
+            "{% set x = [] %}{% for i in range(3) %}{{ x.append(i) or '' }}{% endfor %}{{ x }}", "{{ (1, 2)[0], 3 }}", "{{ 1, }}", "{{ () }}", "{{ [1,] }}{{ {1: 2,} }}", "{{ 'a' 'b' ~ 'c' }}", "{{ \"x'y\" }}{{ 'x\\'y' }}{{ '\\x41\\u00e9\\n' }}", "{{ not not 1 }}{{ not 1 == 2 }}{{ -1 ** 2 }}{{ (-1) ** 2 }}{{ 2 ** 3 ** 2 }}",
+            "{{ 1 if 0 }}{{ 1 < 2 < 3 }}{{ 1 < 3 > 2 }}{{ 1 == 1.0 == true }}{{ 'a' < 'b' }}{{ [1, 2] < [1, 3] }}{{ (1,) < (1, 2) }}", "{{ true + true }}{{ true ~ 1 }}{{ none ~ 'x' }}{{ [1] ~ {} }}", "{{ 7 // 2 }}{{ -7 // 2 }}{{ -7 % 3 }}{{ 7.5 // 2 }}{{ 7.5 % -2 }}{{ 1 / 3 }}{{ 2 ** -1 }}{{ 10 / 5 }}")
 
     def if_(self):
         out = self.ws("{% if " + self.boolean(2) + " %}") + self.nested()
@@ -494,6 +630,14 @@ class Generator:
             lambda: self.text() + "{{ %s }}" % self.expr(1),
             lambda: "{%% set v = %s %%}{{ v%s }}" % (self.expr(1), mark),
             lambda: self.rng.choice(LITERALS),
+            lambda: "{{ [%s, {'k': %s}, (%s,)] }}" % (self.expr(1), self.expr(1), self.expr(0)),
+            lambda: "{{ {'a': %s, 'b': [%s]} }}" % (self.expr(1), self.expr(0)),
+            lambda: "{{ %s }}{{ %s }}" % (self.expr(0), self.expr(0)),
+            lambda: "{%% macro m(a) %%}{{ a|string }}{%% endmacro %%}{{ m(%s)%s }}" % (self.expr(1), mark),
+            lambda: "%s{{ %s }}%s" % (self.pick("", " ", "\n", "{# c #}"), self.expr(1), self.pick("", " ", "\n", "{# c #}")),
+            lambda: "{{ %s if %s else %s }}" % (self.expr(0), self.boolean(0), self.expr(0)),
+            lambda: "{%% if %s %%}{{ %s }}{%% endif %%}" % (self.boolean(0), self.expr(1)),
+            lambda: "{{ (%s)|%s%s }}" % (self.expr(1), self.pick("list", "string", "join", "tojson|string", "default([])", "length", "first", "int", "map('string')|list"), mark),
         )()
 
     def template(self):
@@ -613,12 +757,12 @@ def convert(value):
 
 def more_context():
     modules = {
-        "datetime": {n: getattr(datetime, n) for n in ("date", "datetime", "time", "timedelta")},
+        "datetime": {n: getattr(datetime, n) for n in ("date", "datetime", "time", "timedelta", "tzinfo")},
         "pytz": {n: getattr(pytz, n) for n in ("timezone", "utc", "FixedOffset")} if pytz else {},
-        "re": {n: getattr(re, n) for n in ("compile", "escape", "findall", "fullmatch", "match", "search", "split", "sub", "I", "IGNORECASE")},
+        "re": {n: getattr(re, n) for n in ("compile", "escape", "findall", "finditer", "fullmatch", "match", "search", "split", "sub", "subn", "A", "I", "M", "S", "X", "IGNORECASE")},
         "itertools": {n: getattr(itertools, n) for n in (
             "accumulate", "chain", "combinations", "combinations_with_replacement", "compress", "count", "cycle", "islice",
-            "permutations", "product", "repeat", "zip_longest")},
+            "permutations", "product", "repeat", "starmap", "tee", "zip_longest")},
     }
     return {"modules": modules, "set": set, **convert(MORE)}
 

@@ -14,6 +14,7 @@
 #include <wctype.h>
 
 #include "common/hashfn.h"
+#include "common/pg_prng.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -450,6 +451,7 @@ shim_init(void)
 	TopMemoryContext = AllocSetContextCreateInternal(NULL, "top", 0, 0, 0);
 	ErrorContext = AllocSetContextCreateInternal(TopMemoryContext, "error", 0, 0, 0);
 	CurrentMemoryContext = TopMemoryContext;
+	pg_prng_seed(&pg_global_prng_state, 1);
 }
 
 /* ---------- texts ---------- */
@@ -621,6 +623,12 @@ pg_unicode_to_server(pg_wchar c, unsigned char *s)
 	s[c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4] = '\0';
 }
 
+char *
+pg_server_to_any(const char *s, int len, int encoding)
+{
+	return (char *) s;
+}
+
 static char *
 change_case(const char *s, size_t n, wint_t (*change) (wint_t))
 {
@@ -705,6 +713,19 @@ pg_localtime(const pg_time_t *t, const pg_tz *tz)
 	result.tm_isdst = tm.tm_isdst;
 	result.tm_zone = tm.tm_zone;
 	return &result;
+}
+
+/* Has the zone always had one offset? Looked at once a month. */
+bool
+pg_get_timezone_offset(const pg_tz *tz, long *gmtoff)
+{
+	pg_time_t	t = PG_INT32_MIN;
+
+	*gmtoff = pg_localtime(&t, tz)->tm_gmtoff;
+	for (; t < PG_INT32_MAX; t += 30 * 86400)
+		if (pg_localtime(&t, tz)->tm_gmtoff != *gmtoff)
+			return false;
+	return true;
 }
 
 TimestampTz
