@@ -7,7 +7,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(load_node default_path sql sql_error load_all load_path text_bytes);
+our @EXPORT = qw(load_node default_path sql sql_error load_all load_script load_path text_bytes);
 my $node;
 
 sub load_node
@@ -51,10 +51,12 @@ sub text_bytes { return "convert_to('" . shift . "', 'UTF8')"; }
 
 # SQL that loads table batch(n, bad, p) by as many calls as it takes, a
 # transaction each, and then the test's own queries, all in one session.
-sub load_all
+sub load_all { return sql(load_script(@_)); }
+
+sub load_script
 {
     my ($source, $batch, $queries) = @_;
-    return sql(qq{
+    return qq{
         CREATE TEMP TABLE batch AS $batch;
         CREATE TEMP TABLE calls (rows bigint, dead_letters bigint, settled int, path text);
         CREATE PROCEDURE pg_temp.load_all() LANGUAGE plpgsql AS \$\$
@@ -70,7 +72,9 @@ sub load_all
             END LOOP;
         END \$\$;
         CALL pg_temp.load_all();
-        $queries});
+        $queries;
+        DROP PROCEDURE pg_temp.load_all; DROP TABLE batch, calls;
+        };
 }
 
 1;

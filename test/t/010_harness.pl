@@ -81,12 +81,26 @@ subtest 'real Kafka' => sub {
     my @committed = lines($file{log});
     my @aborted   = lines($file{aborted});
     my %read      = map { $_ => 1 } $kafka->dump_topic('t', 'uncommitted');
-    is_deeply([ $kafka->dump_topic('t', 'committed') ],
-        \@committed, 'the log is what the topic holds');
+    my @read_committed = $kafka->dump_topic('t', 'committed');
+    $kafka->correct_truth('t', \@read_committed, \@committed, \@aborted);
+    is_deeply(\@read_committed, [ sort @committed ], 'the log is what the topic holds');
     is(-s $file{unknown}, 0, 'no record of unknown fate');
     cmp_ok(scalar @aborted, '>', 200, 'transactions were aborted');
     is(scalar(grep { !$read{$_} } @aborted),
         0, 'and their records are there for read_uncommitted');
+
+    # What the broker's files say, without a client.
+    my @fates = map { $kafka->fates('t', $_) } 0 .. 7;
+    my $fate  = sub { my (undef, $partition, $offset) = split /\t/, $_[0]; return $fates[$partition]{$offset} // ''; };
+    is(scalar(grep { $fate->($_) ne 'abort' } @aborted), 0, 'the files have them as aborted');
+    my %found;
+    $found{ $fate->($_) }++ foreach @committed;
+    cmp_ok($found{commit}, '>', 200, 'others as committed');
+    is_deeply([ sort keys %found ], [ '', 'commit' ], 'and nothing that was committed as aborted');
+    my @wrong = @committed;
+    my @lied  = ($aborted[0], splice(@wrong, 7, 1));
+    is_deeply([ $kafka->correct_truth('t', [ @read_committed, $lied[0] ], \@wrong, \@aborted) ],
+        [ $fate->($lied[1]) eq 'commit' ? 1 : 0, 0 ], 'nor is anything believed that they do not say');
 
     $kafka->ctl('partitions',     't', 9);
     $kafka->ctl('delete-records', 't', 0, 10);

@@ -5,6 +5,7 @@ use warnings;
 use lib "$ENV{DPIPE_TOP}/test/lib";
 use PostgreSQL::Test::Utils;
 use LoadTest;
+use Dpipe::Process qw(thin);
 use Test::More;
 
 my $node = load_node('load');
@@ -65,6 +66,8 @@ is(sql(q{SELECT _payload IS NULL, _key IS NULL, _headers IS NULL FROM raw.events
     't|t|t', 'is a row with NULLs');
 
 # --- poison, of each kind and in each place ---
+my $records = int(200 / thin());
+my $last    = $records - 1;
 sub broken_string { return text_bytes('{"a": "') . " || '" . shift . "'::bytea || " . text_bytes('"}'); }
 my %poison = (
     'not JSON' => [ text_bytes('{"a":'), 'decode|22P02' ],
@@ -78,8 +81,8 @@ my %poison = (
 );
 my %places = (
     first => 'n = 0',
-    last => 'n = 199',
-    middle => 'n = 77',
+    last => "n = $last",
+    middle => 'n = 27',
     'all' => 'true',
     '10 %' => 'n % 10 = 3',
 );
@@ -93,11 +96,11 @@ foreach my $kind (sort keys %poison)
             TRUNCATE raw.events; DELETE FROM dpipe.letter;
             CREATE TEMP TABLE batch AS SELECT n, $where AS bad,
                 CASE WHEN $where THEN $bytes ELSE convert_to(format('{"n": %s}', n), 'UTF8') END AS p
-                FROM generate_series(0, 199) n;
+                FROM generate_series(0, $last) n;
             DO \$\$
             DECLARE o bigint := 0; s int; i int := 0;
             BEGIN
-                WHILE o < 200 LOOP
+                WHILE o < $records LOOP
                     SELECT settled INTO s FROM dpipe._test_load('s',
                         (SELECT array_agg(p ORDER BY n) FROM batch WHERE n >= o), NULL, o);
                     o := o + s; i := i + 1;

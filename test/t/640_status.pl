@@ -10,8 +10,9 @@ use Test::More;
 
 use Dpipe::Mock;
 use Dpipe::Node;
+use Dpipe::Process qw(thin);
 
-my $rate = 2000;
+my $rate = 2000 / thin();
 my $mock = Dpipe::Mock->new('status', topics => { t => 4 });
 my $node = Dpipe::Node->make('status');
 

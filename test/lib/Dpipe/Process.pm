@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Utils;
 
-our @EXPORT_OK = qw(top_dir tool log_path prctl wait_until processes_in slow);
+our @EXPORT_OK = qw(top_dir tool log_path prctl wait_until processes_in slow thin);
 
 use constant {
     PR_SET_PDEATHSIG       => 1,
@@ -144,6 +144,9 @@ sub stop
 
 # How much slower than usual the server may be: see test/valgrind.
 sub slow { return $ENV{DPIPE_SLOW} // 1; }
+
+# How many of many cases that differ in numbers only stand for each other.
+sub thin { return $ENV{DPIPE_THIN} // 1; }
 
 # Poll until the function returns true; returns that, or undef at the end.
 sub wait_until
