@@ -117,6 +117,27 @@ SELECT count(*) FROM dpipe_ls(options => '{"resource_type": "default", "exclude_
 SELECT public.try($$SELECT public.load('{"models/a.sql": "select 1", "models/b.sql": "select * from {{ ref(''a'') }}",
     "models/m.yml": "groups:\n  - name: g\n    owner: {name: x}\nmodels:\n  - name: a\n    config: {group: g, access: private}"}')$$);
 
+-- What has changed since another manifest; contracts that break their readers.
+SELECT public.load('{"models/a.sql": "select 1 as x", "models/m.yml": "models:\n  - name: a\n    config: {contract: {enforced: true}}\n    columns: [{name: x, data_type: int}, {name: y, data_type: text}]"}');
+CREATE TEMP TABLE before AS SELECT dpipe_manifest() AS manifest;
+SELECT public.load('{"models/a.sql": "select 1 as x", "models/b.sql": "select * from {{ ref(''a'') }}", "models/m.yml": "models:\n  - name: a\n    config: {contract: {enforced: true}}\n    columns: [{name: x, data_type: bigint}]"}');
+SELECT unique_id FROM before, dpipe_ls('state:new', options => jsonb_build_object('state', manifest));
+SELECT unique_id FROM before, dpipe_ls('state:unmodified', options => jsonb_build_object('state', manifest));
+SELECT unique_id FROM before, dpipe_ls('state:modified.contract', options => jsonb_build_object('state', manifest));
+SELECT public.try($$SELECT count(*) FROM before, dpipe_ls('state:changed', options => jsonb_build_object('state', manifest))$$);
+SELECT public.load('{"models/b.sql": "select 1"}');
+SELECT unique_id FROM before, dpipe_ls('state:modified', options => jsonb_build_object('state', manifest));
+SELECT public.load('{"models/a_v1.sql": "select 1 as x", "models/m.yml": "models:\n  - name: a\n    config: {contract: {enforced: true}}\n    columns: [{name: x, data_type: int}]\n    versions: [{v: 1}]"}');
+UPDATE before SET manifest = dpipe_manifest();
+SELECT public.load('{"models/a_v1.sql": "select 1 as x", "models/m.yml": "models: [{name: a, versions: [{v: 1}]}]"}');
+SELECT public.try($$SELECT count(*) FROM before, dpipe_ls('state:modified', options => jsonb_build_object('state', manifest))$$);
+SELECT public.load('{"models/b.sql": "select 1"}');
+SELECT public.try($$SELECT count(*) FROM before, dpipe_ls('state:modified', options => jsonb_build_object('state', manifest))$$);
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('state:modified')$$);
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('state:modified', options => '{"state": {"results": []}}')$$);
+SELECT public.try($$SELECT count(*) FROM dpipe_ls('state:modified', options => '{"state": {"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v20.json"}, "nodes": {}}}')$$);
+DROP TABLE before;
+
 -- Packages: their configuration, their macros, references across.
 SELECT public.load('{"models/a.sql": "{{ config(tags=q.word()) }} select * from {{ ref(''q'', ''base'') }}",
     "dbt_packages/q/dbt_project.yml": "name: q\nmodels: {q: {+tags: own, +materialized: table}}\nvars: {q: {size: 1}}",

@@ -581,6 +581,7 @@ static const DpipeMethod methods[] = {
 	{"semantic_model", match_named, "semantic_model"},
 	{"source", match_source},
 	{"source_status", dpipe_match_source_status, NULL, dpipe_begin_source_status},
+	{"state", dpipe_match_state, NULL, dpipe_begin_state},
 	{"tag", match_tag},
 	{"test_name", match_test_name},
 	{"test_type", match_test_type},
@@ -603,14 +604,11 @@ dpipe_method_find(const char *name, const char **argument, const char *text)
 			*argument = methods[i].resource_type;
 		return &methods[i];
 	}
-	if (strcmp(first, "state") == 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("selection by \"%s\" is not supported yet", first)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("'%s' is not a valid method name", name),
 			 errdetail("It stands in the selection criterion \"%s\".", text),
-			 errhint("Methods are access, config.<name>, exposure, file, fqn, group, metric, package, path, resource_type, result, saved_query, semantic_model, source, source_status, tag, test_name, test_type, unit_test and version.")));
+			 errhint("Methods are access, config.<name>, exposure, file, fqn, group, metric, package, path, resource_type, result, saved_query, semantic_model, source, source_status, state, tag, test_name, test_type, unit_test and version.")));
 }
 
 void

@@ -40,6 +40,10 @@ extern bool dpipe_match_result(const DpipeSearch *search, const DpipeNode *node)
 extern void dpipe_begin_source_status(DpipeSearch *search);
 extern bool dpipe_match_source_status(const DpipeSearch *search, const DpipeNode *node);
 
+/* state.c: what has changed since another manifest */
+extern void dpipe_begin_state(DpipeSearch *search);
+extern bool dpipe_match_state(const DpipeSearch *search, const DpipeNode *node);
+
 /* Is the node one that selections may hold? */
 extern bool dpipe_is_member(const DpipeNode *node);
 

@@ -155,7 +155,8 @@ typedef struct DpipeSelection
 	const char *selector;		/* a name of selectors.yml */
 	DpipeIndirect indirect;
 
-	/* what result and source_status compare with; NULL: not given */
+	/* what state, result and source_status compare with; NULL: not given */
+	PdDoc	   *state;			/* a manifest */
 	PdDoc	   *run_results;
 	PdDoc	   *sources;		/* sources.json of then, and of now */
 	PdDoc	   *sources_current;

@@ -37,7 +37,7 @@ check_options(const PdDoc *options)
 {
 	static const char *const known[] = {
 		"project", "selector", "resource_type", "exclude_resource_type", "indirect_selection",
-		"run_results", "sources", "sources_current",
+		"state", "run_results", "sources", "sources_current",
 	};
 
 	if (!pd_is(options, PD_DICT))
@@ -54,7 +54,7 @@ check_options(const PdDoc *options)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unknown option \"%s\" of a selection", name),
-					 errhint("Options are: project, selector, resource_type, exclude_resource_type, indirect_selection, run_results, sources, sources_current.")));
+					 errhint("Options are: project, selector, resource_type, exclude_resource_type, indirect_selection, state, run_results, sources, sources_current.")));
 	}
 }
 
@@ -188,6 +188,7 @@ dpipe_ls(PG_FUNCTION_ARGS)
 	selection.exclude = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	selection.selector = text_option(options, "selector");
 	selection.indirect = indirect_option(options);
+	selection.state = document_option(options, "state");
 	selection.run_results = document_option(options, "run_results");
 	selection.sources = document_option(options, "sources");
 	selection.sources_current = document_option(options, "sources_current");

@@ -179,6 +179,47 @@ def generate(manifest):
     return list(dict.fromkeys(lines))
 
 
+def history():
+    """Selections that compare with another version of the project, and with results."""
+    values = ["new", "old", "modified", "unmodified", "modified.body", "modified.configs", "modified.relation",
+              "modified.persisted_descriptions", "modified.macros", "modified.contract"]
+    lines = ["state:" + value for value in values] + ["state:%s+" % value for value in values] + ["1+state:" + value for value in values]
+    lines += ["state:modified,resource_type:model", "state:modified+ --exclude state:new", "state:modified,config.materialized:table+",
+              "--select state:modified --indirect-selection cautious", "--exclude state:modified", "state:nonsense",
+              "--select state:modified --resource-type model", "@state:new", "state:old state:new"]
+    lines += ["result:" + status for status in ("success", "error", "fail", "warn", "skipped", "pass", "nonsense")]
+    lines += ["result:error+ state:modified+", "1+result:fail", "result:error,resource_type:model", "source_status:fresher",
+              "source_status:fresher+", "source_status:stale"]
+    return ["--select " + line if " --" in line and not line.startswith("--") else line for line in lines]
+
+
+def run_results(manifest):
+    """What a run could have made of the nodes."""
+    statuses = {"test": ["pass", "fail", "warn", "error", "skipped"], "unit_test": ["pass", "fail", "error"]}
+    results = []
+    for i, (id, node) in enumerate(sorted(list(manifest["nodes"].items()) + list(manifest["unit_tests"].items()))):
+        choice = statuses.get(node["resource_type"], ["success", "error", "skipped"])
+        results.append({"unique_id": id, "status": choice[i % len(choice)], "timing": [], "thread_id": "Thread-1", "execution_time": 0.1,
+                        "adapter_response": {}, "message": None, "failures": None, "compiled": True, "compiled_code": None,
+                        "relation_name": None, "batch_results": None})
+    return {"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"}, "results": results,
+            "elapsed_time": 1.0, "args": {}}
+
+
+def sources_json(manifest, day, without):
+    """Freshness of sources on a day; each third one fails, some were not known."""
+    results = []
+    for i, id in enumerate(sorted(manifest["sources"])):
+        if i % 4 == without:
+            continue
+        result = {"unique_id": id, "status": "pass", "max_loaded_at": "2024-01-0%dT00:00:00Z" % (day if i % 2 else 1),
+                  "snapshotted_at": "2024-01-09T00:00:00Z", "max_loaded_at_time_ago_in_s": 1.0,
+                  "criteria": {"warn_after": {"count": 1, "period": "day"}, "error_after": {"count": None, "period": None}, "filter": None},
+                  "adapter_response": {}, "timing": [], "thread_id": "Thread-1", "execution_time": 0.1}
+        results.append(result)
+    return {"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json"}, "results": results, "elapsed_time": 1.0}
+
+
 def words(line):
     """The arguments of dbt ls."""
     return shlex.split(line) if line.startswith("--") else ["--select", line]

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
+use File::Basename;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -31,6 +32,17 @@ sub load_dir
     my (undef, $out, $err) = $node->psql('postgres',
         "SELECT string_agg(kind || ' ' || count, ', ' ORDER BY kind) FROM dpipe_load_project('$path')");
     return $out . $err;
+}
+
+# Another version of a project: files that differ, and a list of those that it lacks.
+sub before
+{
+    my ($project, $copy) = @_;
+    my $changes = "$projects/../before/" . basename($project);
+    system('rm', '-rf', $copy);
+    system('cp', '-r', $project, $copy) == 0 && system('cp', '-r', "$changes/.", $copy) == 0 or die;
+    unlink "$copy/$_" or die "$_: $!" foreach split /\n/, slurp_file("$changes/absent");
+    return $copy;
 }
 
 # A directory.
@@ -89,6 +101,7 @@ SKIP:
         local $ENV{PGPORT} = $node->port;
         local $ENV{PGUSER} = 'postgres';
         my @selections = -f "$project.selections" ? ('--selections', "$project.selections") : ();
+        push @selections, '--before', before($project, "$dir/before") if -d "$projects/../before/" . basename($project);
         foreach my $command ([ 'compare.py', '--compile' ], [ 'select', @selections ])
         {
             my ($script, @options) = @$command;

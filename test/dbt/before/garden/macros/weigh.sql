@@ -1,0 +1,5 @@
+{% macro weigh(column) %}{{ grams(column) }}{% endmacro %}
+
+{% macro grams(column) %}({{ column }} * 1001){% endmacro %}
+
+{% macro unused(x) %}{{ x }}{% endmacro %}

@@ -1,0 +1,1 @@
+{{ config(materialized='ephemeral', tags='fleeting') }} select *  from {{ ref('bed_harvests') }}
