@@ -781,6 +781,20 @@ parse_false(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_bool(env, false);
 }
 
+static JinjaValue *
+adapter_get_partitions_metadata(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
+				"`get_partitions_metadata` is not implemented for this adapter!");
+}
+
+static JinjaValue *
+adapter_get_catalog_integration(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_UNDEFINED_OBJECT, "Catalog integration not found: %s",
+				dpipe_arg_text(env, args, 0, "name", "adapter.get_catalog_integration"));
+}
+
 /* execute(): no response, no rows */
 static JinjaValue *
 parse_execute(JinjaEnv *env, void *arg, const JinjaArgs *args)
@@ -855,12 +869,14 @@ static const struct
 	{"drop_schema", adapter_drop_schema, parse_none},
 	{"execute", adapter_execute, parse_execute},
 	{"expand_target_column_types", adapter_expand_target_column_types, parse_none},
+	{"get_catalog_integration", adapter_get_catalog_integration, NULL},
 	{"get_column_schema_from_query", adapter_get_column_schema_from_query, parse_list},
 	{"get_columns_in_relation", adapter_get_columns_in_relation, parse_list},
 	{"get_columns_in_table", adapter_get_columns_in_table, parse_list},
 	{"get_hard_deletes_behavior", adapter_get_hard_deletes_behavior, parse_none},
 	{"get_incremental_strategy_macro", adapter_get_incremental_strategy_macro, parse_none},
 	{"get_missing_columns", adapter_get_missing_columns, parse_list},
+	{"get_partitions_metadata", adapter_get_partitions_metadata, NULL},
 	{"get_relation", adapter_get_relation, parse_none},
 	{"list_relations", adapter_list_relations, parse_list},
 	{"list_relations_without_caching", adapter_list_relations_without_caching, parse_list},

@@ -101,28 +101,35 @@ dpipe_builtin_macro(DpipeHost *host, const char *name)
 		: jinja_macro(host->env, host->context, builtin_template(host, place->file), place->index);
 }
 
-static JinjaValue *
-namespace_attribute(JinjaEnv *env, void *object, const char *name)
+List *
+dpipe_builtin_names(DpipeHost *host)
 {
-	return dpipe_builtin_macro(object, name);
+	HASH_SEQ_STATUS seq;
+	Place	   *place;
+	List	   *names = NIL;
+
+	if (places == NULL)
+		find_places(host);
+	hash_seq_init(&seq, places);
+	while ((place = hash_seq_search(&seq)) != NULL)
+		names = lappend(names, place->name);
+	return names;
 }
 
 static JinjaValue *
-namespace_item(JinjaEnv *env, void *object, JinjaValue *index)
+namespace_get(void *host, const char *name)
 {
-	return jinja_kind(index) == JINJA_STRING
-		? dpipe_builtin_macro(object, jinja_to_cstring(env, index)) : NULL;
+	return dpipe_builtin_macro(host, name);
 }
 
-static const JinjaObjectOps namespace_ops = {
-	.type_name = "dict",
-	.get_attribute = namespace_attribute,
-	.get_item = namespace_item,
-	.is_mapping = true,
-};
+static List *
+namespace_list(void *host)
+{
+	return dpipe_builtin_names(host);
+}
 
 JinjaValue *
 dpipe_builtin_namespace(DpipeHost *host)
 {
-	return jinja_object(host->env, &namespace_ops, host);
+	return dpipe_names_value(host->env, namespace_get, namespace_list, host);
 }

@@ -33,6 +33,7 @@ adjust(PjLoad *load, const PjLoad *stored, const PjCompile *how)
 	pd_put(load->flags, "FULL_REFRESH", pd_bool(how->full_refresh));
 	pd_put(load->flags, "EMPTY", pd_bool(how->empty));
 	pd_put(load->flags, "WHICH", pd_string(how->command));
+	pd_put(load->flags, "INVOCATION_COMMAND", pd_string(psprintf("dbt %s", how->command)));
 }
 
 static PjNode *
@@ -144,6 +145,7 @@ open_scope(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node,
 	scope->host.owner = load->owner;
 	scope->host.search_path = load->search_path;
 	scope->empty = how->empty;
+	scope->selected = how->selected;
 }
 
 /* What a text gives, and which ephemeral models it reads. */
@@ -307,15 +309,16 @@ compile_context(void *arg)
 }
 
 char *
-pj_compile_node(const PjCompile *how, const char *name)
+pj_compile_node(const PjCompile *called, const char *name)
 {
+	PjCompile	how = *called;
 	PjLoad		load;
 	PjNode	   *node;
 	Where		where;
 	ErrorContextCallback callback = {error_context_stack, compile_context, &where};
 	char	   *text;
 
-	adjust(&load, pj_open(how->project), how);
+	adjust(&load, pj_open(called->project), &how);
 	node = find_node(&load, name);
 	if (node == NULL)
 		return NULL;
@@ -324,7 +327,8 @@ pj_compile_node(const PjCompile *how, const char *name)
 						errmsg("%s has no text to compile", node->unique_id)));
 	where.node = node;
 	error_context_stack = &callback;
-	text = compile_whole(&load, node, how);
+	how.selected = node->unique_id;
+	text = compile_whole(&load, node, &how);
 	error_context_stack = callback.previous;
 	return text;
 }
@@ -353,12 +357,16 @@ operation_node(const PjLoad *load, const char *name, const char *text)
 }
 
 char *
-pj_compile_inline(const PjCompile *how, const char *text)
+pj_compile_inline(const PjCompile *called, const char *text)
 {
+	PjCompile	how = *called;
 	PjLoad		load;
+	PjNode	   *node;
 
-	adjust(&load, pj_open(how->project), how);
-	return compile_whole(&load, operation_node(&load, "inline_query", text), how);
+	adjust(&load, pj_open(how.project), &how);
+	node = operation_node(&load, "inline_query", text);
+	how.selected = node->unique_id;
+	return compile_whole(&load, node, &how);
 }
 
 static PjMacro *

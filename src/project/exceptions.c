@@ -67,6 +67,54 @@ column_type_missing(JinjaEnv *env, void *arg, const JinjaArgs *args)
 				dpipe_arg_text(env, args, 0, "column_names", "column_type_missing"));
 }
 
+static JinjaValue *
+missing_materialization(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *model = dpipe_arg(env, args, 0, "model", "missing_materialization");
+	char	   *adapter = dpipe_arg_text(env, args, 1, "adapter_type", "missing_materialization");
+	JinjaValue *config = jinja_kind(model) == JINJA_DICT ? jinja_dict_get(env, model, "config") : NULL;
+	JinjaValue *name = config != NULL && jinja_kind(config) == JINJA_DICT
+		? jinja_dict_get(env, config, "materialized") : NULL;
+
+	jinja_raise(env, ERRCODE_UNDEFINED_OBJECT,
+				"No materialization '%s' was found for adapter %s! (searched types 'default'%s)",
+				name != NULL ? jinja_to_cstring(env, name) : "", adapter,
+				strcmp(adapter, "default") == 0 ? "" : psprintf(" and '%s'", adapter));
+}
+
+static JinjaValue *
+cache_inconsistent(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_RAISE_EXCEPTION, "Cache inconsistency detected: %s",
+				dpipe_arg_text(env, args, 0, "message", "raise_cache_inconsistent"));
+}
+
+static JinjaValue *
+dataclass_not_dict(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_WRONG_OBJECT_TYPE,
+				"The object (\"%s\") was used as a dictionary. This capability has been removed from objects of this type.",
+				dpipe_arg_text(env, args, 0, "obj", "raise_dataclass_not_dict"));
+}
+
+static JinjaValue *
+dep_not_found(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_UNDEFINED_OBJECT,
+				"Error while parsing %s.\nThe required package \"%s\" was not found. Is the package installed?\nHint: You may need to run `dbt deps`.",
+				dpipe_arg_text(env, args, 1, "node_description", "raise_dep_not_found"),
+				dpipe_arg_text(env, args, 2, "required_pkg", "raise_dep_not_found"));
+}
+
+static JinjaValue *
+invalid_property_yml(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+				"The yml property file at %s is invalid because %s. Please consult the documentation for more information on yml property file syntax:\n\nhttps://docs.getdbt.com/reference/configs-and-properties",
+				dpipe_arg_text(env, args, 0, "path", "raise_invalid_property_yml_version"),
+				dpipe_arg_text(env, args, 1, "issue", "raise_invalid_property_yml_version"));
+}
+
 /* ---------- contracts ---------- */
 
 static char *
@@ -184,13 +232,17 @@ warn_snapshot_timestamp_data_types(JinjaEnv *env, void *arg, const JinjaArgs *ar
 static const DpipeMember members[] = {
 	{"column_type_missing", column_type_missing},
 	{"missing_config", missing_config},
+	{"missing_materialization", missing_materialization},
 	{"missing_relation", missing_relation},
-	{"raise_cache_inconsistent", raise_compiler_error},
+	{"raise_cache_inconsistent", cache_inconsistent},
 	{"raise_compiler_error", raise_compiler_error},
 	{"raise_contract_error", raise_contract_error},
 	{"raise_database_error", raise_compiler_error},
+	{"raise_dataclass_not_dict", dataclass_not_dict},
+	{"raise_dep_not_found", dep_not_found},
 	{"raise_dependency_error", raise_compiler_error},
 	{"raise_fail_fast_error", raise_compiler_error},
+	{"raise_invalid_property_yml_version", invalid_property_yml},
 	{"raise_not_implemented", raise_not_implemented},
 	{"raise_parsing_error", raise_compiler_error},
 	{"relation_wrong_type", relation_wrong_type},

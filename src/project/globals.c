@@ -451,11 +451,10 @@ static JinjaValue *
 fn_adapter_macro(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	char	   *name = dpipe_arg_text(env, args, 0, "name", "adapter_macro");
-	char	   *dot = strchr(name, '.');
 
 	jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
-				"The \"adapter_macro\" macro has been deprecated. Instead, use the `adapter.dispatch` method to find a macro and call the result.  For more information, see: https://docs.getdbt.com/reference/dbt-jinja-functions/dispatch)\nadapter_macro was called for: %s",
-				dot != NULL ? dot + 1 : name);
+				"The \"adapter_macro\" macro has been deprecated. Instead, use the `adapter.dispatch` method to find a macro and call the result.  For more information, see: https://docs.getdbt.com/reference/dbt-jinja-functions/dispatch) adapter_macro was called for: %s",
+				name);
 }
 
 static JinjaValue *
@@ -464,12 +463,24 @@ fn_submit_python_job(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED, "Python models are not supported");
 }
 
+/* Seeds are not built by templates here. */
+static JinjaValue *
+fn_load_agate_table(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	const DpipeHost *host = arg;
+
+	jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
+				"can only load_agate_table for seeds (got a %s)",
+				host->resource_type != NULL ? host->resource_type : "macro");
+}
+
 static const DpipeMember functions[] = {
 	{"adapter_macro", fn_adapter_macro},
 	{"debug", fn_debug},
 	{"diff_of_two_dicts", fn_diff_of_two_dicts},
 	{"fromjson", fn_fromjson},
 	{"fromyaml", fn_fromyaml},
+	{"load_agate_table", fn_load_agate_table},
 	{"local_md5", fn_local_md5},
 	{"log", fn_log},
 	{"print", fn_print},

@@ -5,6 +5,8 @@
  */
 #include "base/compat.h"
 
+#include "lib/stringinfo.h"
+
 #include "project/host.h"
 #include "project/table.h"
 
@@ -155,30 +157,49 @@ static const JinjaObjectOps api_ops = {
 };
 
 /*
- * validation.any[...]: Python's types have no names in templates, so there is
- * nothing to hold a value against.
+ * validation.any(a, b): a function that refuses what is neither. Python's
+ * types have no names in templates, so validation.any[list] is undefined, as
+ * in dbt, and calling that does nothing.
  */
 static JinjaValue *
-validator_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+validate_any(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	JinjaValue *wanted = arg;
+	JinjaValue *value = dpipe_arg(env, args, 0, "value", "validator");
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < jinja_length(wanted); i++)
+	{
+		if (jinja_equal(env, value, jinja_list_get(wanted, i)))
+			return jinja_none(env);
+		appendStringInfo(&buf, "%s%s", i > 0 ? "," : "",
+						 jinja_to_cstring(env, jinja_list_get(wanted, i)));
+	}
+	jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+				"Expected value \"%s\" to be one of %s", jinja_to_cstring(env, value), buf.data);
+}
+
+static JinjaValue *
+no_validator(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	return jinja_none(env);
 }
 
-static const JinjaObjectOps validator_ops = {
-	.type_name = "function",
-	.call = validator_call,
-};
-
 static JinjaValue *
 any_item(JinjaEnv *env, void *object, JinjaValue *index)
 {
-	return jinja_object(env, &validator_ops, object);
+	return jinja_function(env, "any", no_validator, object);
 }
 
 static JinjaValue *
 any_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 {
-	return jinja_object(env, &validator_ops, object);
+	JinjaValue *wanted = jinja_list(env);
+
+	for (int i = 0; i < args->nargs; i++)
+		jinja_list_append(env, wanted, args->args[i]);
+	return jinja_function(env, "validator", validate_any, wanted);
 }
 
 static const JinjaObjectOps any_ops = {
@@ -227,8 +248,16 @@ dpipe_host_value(DpipeHost *host, const char *name)
 	if (strcmp(name, "dbt_version") == 0)
 		return jinja_string(env, DPIPE_DBT_VERSION);
 	if (strcmp(name, "thread_id") == 0)
-		return jinja_string(env, "Thread-1");
-	if (strcmp(name, "dbt_metadata_envs") == 0 || strcmp(name, "env") == 0)
+		return jinja_string(env, "Thread-1 (worker)");
+	if (strcmp(name, "sql_now") == 0)
+		return jinja_string(env, "now()");
+	if (strcmp(name, "dbt_metadata_envs") == 0)
 		return jinja_dict(env);
+	if (strcmp(name, "_sql_results") == 0)
+	{
+		if (host->results == NULL)
+			host->results = jinja_dict(env);
+		return host->results;
+	}
 	return NULL;
 }

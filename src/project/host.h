@@ -12,6 +12,8 @@
  *		table.c			what a query gives: agate's table, rows and columns
  *		relation.c		relations as values, api.Relation
  *		column.c		columns as values, api.Column
+ *		invocation.c	the call: its id, flags, arguments, target
+ *		names.c			dicts by name: context, builtins, packages
  *		builtin.c		the macros that dbt has of its own
  *
  * Whoever renders fills a DpipeHost, which lives as long as its environment,
@@ -28,6 +30,7 @@
 
 #include "nodes/pg_list.h"
 
+#include "base/doc.h"
 #include "jinja/jinja.h"
 
 #define DPIPE_DBT_VERSION "1.11.16"
@@ -60,6 +63,9 @@ struct DpipeHost
 	/* Where dispatch looks for a namespace: char *; NIL: as without one */
 	List	   *(*search_order) (DpipeHost *host, const char *macro_namespace);
 	void	   *arg;			/* of whoever fills this */
+
+	/* of the node that is rendered: model, test, ...; NULL: of none */
+	const char *resource_type;
 
 	/* of the files that share this header; NULL at first */
 	JinjaValue *results;		/* of store_result() */
@@ -130,6 +136,41 @@ extern JinjaValue *dpipe_host_query_columns(DpipeHost *host, const char *sql);
 extern JinjaValue *dpipe_response_value(JinjaEnv *env, const char *message, const char *code,
 										JinjaValue *rows_affected);
 
+/* ---------- names.c ---------- */
+
+/* NULL: there is none */
+typedef JinjaValue *(*DpipeNamesGet) (void *arg, const char *name);
+typedef List *(*DpipeNamesList) (void *arg);	/* char * */
+
+typedef struct DpipeNames
+{
+	DpipeNamesGet get;
+	DpipeNamesList list;
+	void	   *arg;
+} DpipeNames;
+
+/* A dict of what "get" gives. */
+extern JinjaValue *dpipe_names_value(JinjaEnv *env, DpipeNamesGet get, DpipeNamesList list,
+									 void *arg);
+/* What a template of a node finds besides macros and packages. */
+extern List *dpipe_context_names(void);
+
+/* ---------- invocation.c ---------- */
+
+/* A uuid, the same all through a statement. */
+extern const char *dpipe_invocation_id(void);
+/* Put dbt's flags; "flags" may hold others already. */
+extern void dpipe_invocation_flags(PdDoc *flags, const char *command, bool full_refresh,
+								   bool empty);
+extern PdDoc *dpipe_invocation_args(const PdDoc *flags, PdDoc *vars);
+extern PdDoc *dpipe_target_doc(const char *profile, const char *target, const char *schema,
+							   const char *user, int threads);
+/* dbt's error for a var that was not given, with those that were. */
+extern void dpipe_raise_no_var(JinjaEnv *env, const char *name, const char *node,
+							   const PdDoc *vars) pg_attribute_noreturn();
+/* Raise if templates must not ask for this variable. */
+extern void dpipe_check_env_var(JinjaEnv *env, const char *name);
+
 /* ---------- builtin.c ---------- */
 
 /* One file of macros. */
@@ -146,6 +187,8 @@ extern const JinjaDialect dpipe_dialect;
 
 /* A macro of dbt's own; NULL: there is none of that name. */
 extern JinjaValue *dpipe_builtin_macro(DpipeHost *host, const char *name);
+/* All names of them, char *. */
+extern List *dpipe_builtin_names(DpipeHost *host);
 /* "dbt": its members are the macros of dbt's own. */
 extern JinjaValue *dpipe_builtin_namespace(DpipeHost *host);
 

@@ -19,9 +19,11 @@
 #include "postmaster/postmaster.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "project/host.h"
 #include "project/loading.h"
 #include "project/open.h"
 #include "project/yaml.h"
@@ -223,21 +225,19 @@ read_profiles(PjLoad *load, const char *profile)
 static void
 make_target(PjLoad *load)
 {
-	PdDoc	   *t = pd_dict();
-	char	   *database = get_database_name(MyDatabaseId);
+	load->target = dpipe_target_doc(load->profile_name, load->target_name, load->target_schema,
+									GetUserNameFromId(load->owner, false), load->threads);
+}
 
-	pd_put(t, "profile_name", pd_string(load->profile_name));
-	pd_put(t, "target_name", pd_string(load->target_name));
-	pd_put(t, "name", pd_string(load->target_name));
-	pd_put(t, "type", pd_string("postgres"));
-	pd_put(t, "schema", pd_string(load->target_schema));
-	pd_put(t, "database", pd_string(database));
-	pd_put(t, "dbname", pd_string(database));
-	pd_put(t, "user", pd_string(GetUserNameFromId(load->owner, false)));
-	pd_put(t, "host", pd_string("localhost"));
-	pd_put(t, "port", pd_int(PostPortNumber));
-	pd_put(t, "threads", pd_int(load->threads));
-	load->target = t;
+/* Flags of the command line that a dbt_project.yml may set. */
+static void
+set_flag(PdDoc *flags, const char *name, PdDoc *value)
+{
+	char	   *upper = asc_toupper(name, strlen(name));
+
+	pd_put(flags, name, value);
+	if (pd_get(flags, upper) != NULL)
+		pd_put(flags, upper, value);
 }
 
 /* Behaviour that dbt's flags choose, with its defaults. */
@@ -248,12 +248,9 @@ make_flags(PjLoad *load)
 
 	load->flags = pd_dict();
 	pd_put(load->flags, "require_generic_test_arguments_property", pd_bool(true));
-	pd_put(load->flags, "FULL_REFRESH", pd_bool(false));
-	pd_put(load->flags, "STORE_FAILURES", pd_bool(false));
-	pd_put(load->flags, "EMPTY", pd_bool(false));
-	pd_put(load->flags, "WHICH", pd_string("parse"));
-	if (pd_is(given, PD_DICT))
-		pd_update(load->flags, given);
+	dpipe_invocation_flags(load->flags, "parse", false, false);
+	for (int i = 0; pd_is(given, PD_DICT) && i < given->n; i++)
+		set_flag(load->flags, pd_text(given->u.entries[i].key), given->u.entries[i].value);
 }
 
 void

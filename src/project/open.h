@@ -31,6 +31,7 @@ typedef struct PjCompile
 	bool		full_refresh;
 	bool		empty;
 	const char *command;		/* flags.WHICH */
+	const char *selected;		/* unique id; set here */
 } PjCompile;
 
 /* NULL: no node of that name. "name" is a name or a unique id. */

@@ -100,7 +100,8 @@ struct DpipeRendering
 	bool		execute;
 	bool		full_refresh;	/* as asked for; config("full_refresh") wins */
 	const char *command;		/* flags.WHICH */
-	const char *invocation_id;
+	const char *invocation_id;	/* NULL: that of the statement */
+	List	   *selected;		/* unique ids, char *, of what is run with it */
 	TimestampTz started_at;
 	DpipeNewRows new_rows;
 	void	   *new_rows_arg;

@@ -16,7 +16,6 @@
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "postmaster/postmaster.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -26,6 +25,7 @@
 #include "base/json.h"
 #include "jinja/jinja.h"
 #include "project/host.h"
+#include "project/loading.h"
 #include "project/project.h"
 #include "project/relation.h"
 
@@ -185,24 +185,47 @@ config_lookup(JinjaEnv *env, DpipeRendering *r, const char *key)
 }
 
 static JinjaValue *
-config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
+config_meta(JinjaEnv *env, DpipeRendering *r, const char *key)
 {
-	DpipeRendering *r = arg;
-	JinjaValue *v = config_lookup(env, r, string_arg(env, args, 0, "name", "config.get"));
+	JinjaValue *meta = config_lookup(env, r, "meta");
+
+	return meta != NULL && jinja_kind(meta) == JINJA_DICT ? jinja_dict_get(env, meta, key) : NULL;
+}
+
+static void
+validate(JinjaEnv *env, const JinjaArgs *args, int pos, JinjaValue *value)
+{
+	JinjaValue *validator = dpipe_arg_given(args, pos, "validator");
+	JinjaArgs	call = {.nargs = 1,.args = &value};
+
+	if (validator != NULL)
+		(void) jinja_call(env, validator, &call);
+}
+
+/* get(name, default=None, validator=None) */
+static JinjaValue *
+get_by(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args,
+	   JinjaValue *(*find) (JinjaEnv *env, DpipeRendering *r, const char *key))
+{
+	JinjaValue *v = find(env, r, string_arg(env, args, 0, "name", "config.get"));
+	JinjaValue *deflt = dpipe_arg_given(args, 1, "default");
 
 	if (v == NULL)
-		v = jinja_arg(args, 1, "default");
+		v = deflt;
 	if (v == NULL)
 		v = r->execute ? jinja_none(env) : jinja_string(env, "");
+	if (r->execute && deflt != NULL)
+		validate(env, args, 2, v);
 	return v;
 }
 
+/* require(name, validator=None) */
 static JinjaValue *
-config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
+require_by(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args,
+		   JinjaValue *(*find) (JinjaEnv *env, DpipeRendering *r, const char *key))
 {
-	DpipeRendering *r = arg;
 	char	   *key = string_arg(env, args, 0, "name", "config.require");
-	JinjaValue *v = config_lookup(env, r, key);
+	JinjaValue *v = find(env, r, key);
 
 	if (v == NULL && !r->execute)
 		return jinja_string(env, "");
@@ -210,17 +233,83 @@ config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
 		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
 					"Model '%s' does not define a required config parameter '%s'.",
 					r->node->unique_id, key);
+	validate(env, args, 1, v);
 	return v;
 }
 
 static JinjaValue *
+config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return get_by(env, arg, args, config_lookup);
+}
+
+static JinjaValue *
+config_meta_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return get_by(env, arg, args, config_meta);
+}
+
+static JinjaValue *
+config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return require_by(env, arg, args, config_lookup);
+}
+
+static JinjaValue *
+config_meta_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return require_by(env, arg, args, config_meta);
+}
+
+static JinjaValue *
+config_set(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	char	   *name = string_arg(env, args, 0, "name", "config.set");
+	JinjaValue *value = dpipe_arg(env, args, 1, "value", "config.set");
+	JinjaArgs	call = {.nkwargs = 1,.kwnames = (const char **) &name,.kwvalues = &value};
+
+	return config_call(env, arg, &call);
+}
+
+static JinjaValue *
+persist_docs(JinjaEnv *env, DpipeRendering *r, const char *what)
+{
+	JinjaValue *docs = config_lookup(env, r, "persist_docs");
+	JinjaValue *v = docs != NULL && jinja_kind(docs) == JINJA_DICT
+		? jinja_dict_get(env, docs, what) : NULL;
+
+	return v != NULL ? v : jinja_bool(env, false);
+}
+
+static JinjaValue *
+config_persist_relation_docs(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return persist_docs(env, arg, "relation");
+}
+
+static JinjaValue *
+config_persist_column_docs(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return persist_docs(env, arg, "columns");
+}
+
+static const DpipeMember config_members[] = {
+	{"get", config_get},
+	{"meta_get", config_meta_get},
+	{"meta_require", config_meta_require},
+	{"persist_column_docs", config_persist_column_docs},
+	{"persist_relation_docs", config_persist_relation_docs},
+	{"require", config_require},
+	{"set", config_set},
+	{NULL}
+};
+
+static JinjaValue *
 config_attribute(JinjaEnv *env, void *object, const char *name)
 {
-	if (strcmp(name, "get") == 0)
-		return jinja_function(env, "get", config_get, object);
-	if (strcmp(name, "require") == 0)
-		return jinja_function(env, "require", config_require, object);
-	return config_lookup(env, object, name);
+	JinjaValue *member = dpipe_member(env, config_members, name, object);
+
+	return member != NULL ? member : config_lookup(env, object, name);
 }
 
 static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, config_call};
@@ -233,6 +322,12 @@ var_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 	JsonbValue *v = dpipe_json_field(r->vars, name);
 
 	return v == NULL ? NULL : jinja_from_jsonb(env, JsonbValueToJsonb(v));
+}
+
+static PdDoc *
+vars_doc(const DpipeRendering *r)
+{
+	return r->vars != NULL ? pd_from_jsonb(r->vars) : pd_dict();
 }
 
 static JinjaValue *
@@ -248,13 +343,7 @@ var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 		return v;
 	if (!r->execute)
 		return jinja_none(env);
-	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-				"Required var '%s' not found in config:\nVars supplied to %s = %s", name,
-				r->node->name,
-				r->vars == NULL || JB_ROOT_COUNT(r->vars) == 0
-				? "{}"
-				: JsonbToCStringIndent(NULL, unconstify(JsonbContainer *, &r->vars->root),
-									   VARSIZE(r->vars)));
+	dpipe_raise_no_var(env, name, r->node->name, vars_doc(r));
 }
 
 static JinjaValue *
@@ -268,6 +357,8 @@ var_has_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 var_attribute(JinjaEnv *env, void *object, const char *name)
 {
+	if (strcmp(name, "node_name") == 0)
+		return jinja_string(env, ((DpipeRendering *) object)->node->name);
 	return strcmp(name, "has_var") == 0 ? jinja_function(env, "has_var", var_has_var, object)
 		: NULL;
 }
@@ -304,6 +395,7 @@ context_env_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	char	   *name = string_arg(env, args, 0, "var", "env_var");
 	JinjaValue *deflt = jinja_arg(args, 1, "default");
 
+	dpipe_check_env_var(env, name);
 	/* The server's environment is nobody's business here. */
 	if (deflt == NULL)
 		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER, "Env var required but not provided: '%s'",
@@ -337,23 +429,11 @@ dpipe_new_rows_function(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 target_value(JinjaEnv *env, DpipeRendering *r)
 {
-	JinjaValue *t = jinja_dict(env);
-	char	   *database = get_database_name(MyDatabaseId);
 	bool		known = OidIsValid(r->node->owner);
 	char	   *user = GetUserNameFromId(known ? r->node->owner : GetUserId(), false);
 
-	jinja_dict_set(env, t, "name", jinja_string(env, "default"));
-	jinja_dict_set(env, t, "target_name", jinja_string(env, "default"));
-	jinja_dict_set(env, t, "profile_name", jinja_string(env, DPIPE_PACKAGE));
-	jinja_dict_set(env, t, "type", jinja_string(env, "postgres"));
-	jinja_dict_set(env, t, "schema", jinja_string(env, r->node->base_schema));
-	jinja_dict_set(env, t, "database", jinja_string(env, database));
-	jinja_dict_set(env, t, "dbname", jinja_string(env, database));
-	jinja_dict_set(env, t, "user", jinja_string(env, user));
-	jinja_dict_set(env, t, "host", jinja_string(env, "localhost"));
-	jinja_dict_set(env, t, "port", jinja_int(env, PostPortNumber));
-	jinja_dict_set(env, t, "threads", jinja_int(env, 1));
-	return t;
+	return pj_doc_value(env, dpipe_target_doc(DPIPE_PACKAGE, "default", r->node->base_schema,
+											  user, 1));
 }
 
 static JinjaValue *
@@ -395,21 +475,42 @@ model_value(JinjaEnv *env, DpipeRendering *r)
 	return m;
 }
 
-static JinjaValue *
-flags_value(JinjaEnv *env, DpipeRendering *r)
+static PdDoc *
+flags_of(const DpipeRendering *r)
 {
-	JinjaValue *flags = jinja_dict(env);
+	PdDoc	   *flags = pd_dict();
 
-	jinja_dict_set(env, flags, "FULL_REFRESH", jinja_bool(env, r->full_refresh));
-	jinja_dict_set(env, flags, "STORE_FAILURES", jinja_bool(env, false));
-	jinja_dict_set(env, flags, "EMPTY", jinja_bool(env, false));
-	jinja_dict_set(env, flags, "WHICH", jinja_string(env, r->command ? r->command : "parse"));
+	dpipe_invocation_flags(flags, r->command != NULL ? r->command : "parse", r->full_refresh,
+						   false);
 	return flags;
+}
+
+static JinjaValue *
+selected_value(JinjaEnv *env, const DpipeRendering *r)
+{
+	return r->execute ? string_list(env, r->selected) : jinja_list(env);
+}
+
+/* Hooks are not run yet; the config has them as they were given. */
+static JinjaValue *
+hooks_value(JinjaEnv *env, DpipeRendering *r, const char *name)
+{
+	JinjaValue *hooks = config_lookup(env, r, name);
+
+	return hooks != NULL && jinja_kind(hooks) == JINJA_LIST ? hooks : jinja_list(env);
+}
+
+/* There are none to be read. */
+static JinjaValue *
+context_metric(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	return jinja_none(env);
 }
 
 static const DpipeMember functions[] = {
 	{"env_var", context_env_var},
 	{"is_incremental", context_is_incremental},
+	{"metric", context_metric},
 	{"ref", context_ref},
 	{"should_full_refresh", context_should_full_refresh},
 	{"source", context_source},
@@ -429,51 +530,43 @@ dpipe_attribute(JinjaEnv *env, void *object, const char *name)
 
 static const JinjaObjectOps dpipe_ops = {"dpipe", dpipe_attribute};
 
-static JinjaValue *lookup(JinjaEnv *env, void *arg, const char *name);
+static JinjaValue *node_value(JinjaEnv *env, DpipeRendering *r, const char *name);
 
 /* What is there even if a macro has taken its name. */
 static JinjaValue *
-builtins_attribute(JinjaEnv *env, void *object, const char *name)
+builtins_get(void *arg, const char *name)
 {
-	DpipeRendering *r = object;
+	DpipeRendering *r = arg;
+	JinjaEnv   *env = r->host->env;
 	JinjaValue *v = dpipe_member(env, functions, name, r);
 
-	if (v == NULL && strcmp(name, "config") == 0)
-		return jinja_object(env, &config_ops, r);
-	if (v == NULL && strcmp(name, "var") == 0)
-		return jinja_object(env, &var_ops, r);
+	if (v == NULL)
+		v = node_value(env, r, name);
 	return v != NULL ? v : dpipe_host_value(r->host, name);
 }
 
-static const JinjaObjectOps builtins_ops = {
-	.type_name = "dict",
-	.get_attribute = builtins_attribute,
-	.is_mapping = true,
-};
-
-static JinjaValue *
-context_attribute(JinjaEnv *env, void *object, const char *name)
+static List *
+builtins_list(void *arg)
 {
-	return jinja_context_get(env, ((DpipeRendering *) object)->host->context, name);
+	return dpipe_context_names();
 }
 
 static JinjaValue *
-context_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other, bool reflected)
+context_get(void *arg, const char *name)
 {
-	bool		known;
+	DpipeRendering *r = arg;
 
-	if (!reflected || (op != JINJA_OP_IN && op != JINJA_OP_NOT_IN))
-		return NULL;
-	known = context_attribute(env, object, jinja_to_cstring(env, other)) != NULL;
-	return jinja_bool(env, known == (op == JINJA_OP_IN));
+	return jinja_context_get(r->host->env, r->host->context, name);
 }
 
-static const JinjaObjectOps context_ops = {
-	.type_name = "dict",
-	.get_attribute = context_attribute,
-	.binary = context_binary,
-	.is_mapping = true,
-};
+static List *
+context_list(void *arg)
+{
+	DpipeRendering *r = arg;
+	List	   *names = list_concat(dpipe_context_names(), dpipe_builtin_names(r->host));
+
+	return lappend(lappend(lappend(lappend(names, "builtins"), "context"), "dbt"), "dpipe");
+}
 
 static JinjaValue *
 node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
@@ -489,13 +582,24 @@ node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 	if (strcmp(name, "target") == 0)
 		return target_value(env, r);
 	if (strcmp(name, "flags") == 0)
-		return flags_value(env, r);
+		return pj_doc_value(env, flags_of(r));
+	if (strcmp(name, "env") == 0)
+		return target_value(env, r);
+	if (strcmp(name, "invocation_args_dict") == 0)
+		return pj_doc_value(env, dpipe_invocation_args(flags_of(r), vars_doc(r)));
+	if (strcmp(name, "selected_resources") == 0)
+		return selected_value(env, r);
+	if (strcmp(name, "pre_hooks") == 0 || strcmp(name, "post_hooks") == 0)
+		return hooks_value(env, r, name);
+	if (strcmp(name, "compiled_code") == 0 || strcmp(name, "sql") == 0 ||
+		strcmp(name, "defer_relation") == 0)
+		return jinja_none(env);
 	if (strcmp(name, "dpipe") == 0)
 		return jinja_object(env, &dpipe_ops, r);
 	if (strcmp(name, "builtins") == 0)
-		return jinja_object(env, &builtins_ops, r);
+		return dpipe_names_value(env, builtins_get, builtins_list, r);
 	if (strcmp(name, "context") == 0)
-		return jinja_object(env, &context_ops, r);
+		return dpipe_names_value(env, context_get, context_list, r);
 	if (strcmp(name, "schema") == 0)
 		return jinja_string(env, r->node->schema);
 	if (strcmp(name, "database") == 0)
@@ -503,7 +607,7 @@ node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 	if (strcmp(name, "project_name") == 0)
 		return jinja_string(env, DPIPE_PACKAGE);
 	if (strcmp(name, "invocation_id") == 0)
-		return jinja_string(env, r->invocation_id ? r->invocation_id : "");
+		return jinja_string(env, r->invocation_id ? r->invocation_id : dpipe_invocation_id());
 	if (strcmp(name, "run_started_at") == 0)
 		return jinja_timestamptz(env, r->started_at);
 	return NULL;
@@ -552,6 +656,7 @@ dpipe_node_render(DpipeRendering *r, const char *text)
 	host.context = jinja_context_create(env, NULL, lookup, r);
 	host.execute = r->execute;
 	host.owner = r->node->owner;
+	host.resource_type = "model";
 	host.search_path = r->node->search_path;
 	host.find_macro = find_macro;
 	host.search_order = search_order;

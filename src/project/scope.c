@@ -241,212 +241,6 @@ fn_metric(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_none(env);
 }
 
-/* ---------- config ---------- */
-
-static JinjaValue *
-config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
-{
-	PjScope    *scope = object;
-	MemoryContext old;
-	PdDoc	   *call;
-
-	if (scope->host.execute || scope->node == NULL)
-		return jinja_string(env, "");
-	if (!((args->nargs == 1 && args->nkwargs == 0) || (args->nargs == 0 && args->nkwargs > 0)) ||
-		(args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT))
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "Invalid inline model config");
-	old = MemoryContextSwitchTo(scope->load->cxt);
-	if (args->nargs == 1)
-		call = pj_value_doc(env, args->args[0]);
-	else
-	{
-		call = pd_dict();
-		for (int i = 0; i < args->nkwargs; i++)
-			pd_put(call, args->kwnames[i], pj_value_doc(env, args->kwvalues[i]));
-	}
-	for (int i = 0; i < 2; i++)
-	{
-		const char *key = i == 0 ? "pre_hook" : "post_hook";
-		PdDoc	   *value = pd_remove(call, key);
-
-		if (value != NULL)
-			pd_put(call, i == 0 ? "pre-hook" : "post-hook", value);
-	}
-	pj_merge_calls(scope->node->call_config, call);
-	MemoryContextSwitchTo(old);
-	return jinja_string(env, "");
-}
-
-static PdDoc *
-config_lookup(PjScope *scope, const char *key)
-{
-	PdDoc	   *config = scope->host.execute && scope->node != NULL ? scope->node->config : NULL;
-	PdDoc	   *value = pd_get(config, key);
-
-	if (value == NULL && strcmp(key, "pre_hook") == 0)
-		value = pd_get(config, "pre-hook");
-	if (value == NULL && strcmp(key, "post_hook") == 0)
-		value = pd_get(config, "post-hook");
-	return value;
-}
-
-static JinjaValue *
-config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-	JinjaValue *name = jinja_arg(args, 0, "name");
-	JinjaValue *deflt = jinja_arg(args, 1, "default");
-	PdDoc	   *value;
-
-	if (!scope->host.execute)
-		return jinja_string(env, "");
-	if (name == NULL)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "config.get() takes a name");
-	value = config_lookup(scope, jinja_to_cstring(env, name));
-	if (value != NULL)
-		return pj_doc_value(env, value);
-	return deflt != NULL ? deflt : jinja_none(env);
-}
-
-static JinjaValue *
-config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-	JinjaValue *name = jinja_arg(args, 0, "name");
-	PdDoc	   *value;
-
-	if (!scope->host.execute)
-		return jinja_string(env, "");
-	value = name != NULL ? config_lookup(scope, jinja_to_cstring(env, name)) : NULL;
-	if (value == NULL)
-		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-					"Model '%s' does not define a required config parameter '%s'.",
-					scope->node != NULL ? scope->node->unique_id : "",
-					name != NULL ? jinja_to_cstring(env, name) : "");
-	return pj_doc_value(env, value);
-}
-
-static JinjaValue *
-config_set(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	JinjaValue *name = jinja_arg(args, 0, "name");
-	JinjaValue *value = jinja_arg(args, 1, "value");
-	const char *key;
-	JinjaArgs	call = {0};
-
-	if (name == NULL || value == NULL)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "config.set() takes a name and a value");
-	key = jinja_to_cstring(env, name);
-	call.nkwargs = 1;
-	call.kwnames = &key;
-	call.kwvalues = &value;
-	return config_call(env, arg, &call);
-}
-
-static JinjaValue *
-config_persist(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return jinja_bool(env, false);
-}
-
-static JinjaValue *
-config_attribute(JinjaEnv *env, void *object, const char *name)
-{
-	PjScope    *scope = object;
-	PdDoc	   *value;
-
-	if (strcmp(name, "get") == 0 || strcmp(name, "meta_get") == 0)
-		return jinja_function(env, "get", config_get, object);
-	if (strcmp(name, "require") == 0 || strcmp(name, "meta_require") == 0)
-		return jinja_function(env, "require", config_require, object);
-	if (strcmp(name, "set") == 0)
-		return jinja_function(env, "set", config_set, object);
-	if (strcmp(name, "persist_relation_docs") == 0 || strcmp(name, "persist_column_docs") == 0)
-		return jinja_function(env, name, config_persist, object);
-	value = config_lookup(scope, name);
-	return value != NULL ? pj_doc_value(env, value) : NULL;
-}
-
-static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, config_call};
-
-/* ---------- var ---------- */
-
-static PdDoc *
-var_of(const PjProject *project, const char *package, const char *name)
-{
-	PdDoc	   *value = pd_get(pd_get(project->vars, package), name);
-
-	return value != NULL ? value : pd_get(project->vars, name);
-}
-
-/* Given with the load, then the root project's, then the package's own. */
-static PdDoc *
-find_var(const PjScope *scope, const char *name)
-{
-	const PjLoad *load = scope->load;
-	const PjProject *project = scope->node != NULL ? scope->node->project : scope->project;
-	PdDoc	   *value = pd_get(load->vars, name);
-
-	if (value == NULL && project != NULL && load->root != NULL)
-		value = var_of(load->root, project->name, name);
-	if (value == NULL && project != NULL && !project->is_root)
-		value = var_of(project, project->name, name);
-	return value;
-}
-
-static JinjaValue *
-var_value(PjScope *scope, PdDoc *value)
-{
-	if (value->kind == PD_STRING && strchr(value->u.text, '{') != NULL)
-	{
-		JinjaTemplate *tmpl = jinja_parse(jinja_env_context(scope->env), "var", value->u.text,
-										  value->n);
-
-		return jinja_string(scope->env, jinja_render_in(scope->env, scope->context, tmpl));
-	}
-	return pj_doc_value(scope->env, value);
-}
-
-static JinjaValue *
-var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
-{
-	PjScope    *scope = object;
-	JinjaValue *name = jinja_arg(args, 0, "var_name");
-	JinjaValue *deflt = jinja_arg(args, 1, "default");
-	PdDoc	   *value;
-
-	if (name == NULL)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "var() takes a name");
-	value = find_var(scope, jinja_to_cstring(env, name));
-	if (value != NULL)
-		return var_value(scope, value);
-	if (deflt != NULL)
-		return deflt;
-	if (scope->node != NULL && !scope->host.execute)
-		return jinja_none(env);
-	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-				"Required var '%s' not found in config:\nVars supplied to %s = %s",
-				jinja_to_cstring(env, name), scope->node != NULL ? scope->node->name : "<Configuration>",
-				pd_to_json(scope->load->vars));
-}
-
-static JinjaValue *
-var_has_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	JinjaValue *name = jinja_arg(args, 0, "var_name");
-
-	return jinja_bool(env, name != NULL && find_var(arg, jinja_to_cstring(env, name)) != NULL);
-}
-
-static JinjaValue *
-var_attribute(JinjaEnv *env, void *object, const char *name)
-{
-	return strcmp(name, "has_var") == 0 ? jinja_function(env, "has_var", var_has_var, object)
-		: NULL;
-}
-
-static const JinjaObjectOps var_ops = {"var", var_attribute, NULL, var_call};
-
 /* ---------- macros ---------- */
 
 JinjaValue *
@@ -472,27 +266,38 @@ typedef struct Package
 } Package;
 
 static JinjaValue *
-package_attribute(JinjaEnv *env, void *object, const char *name)
+package_get(void *arg, const char *name)
 {
-	Package    *package = object;
+	Package    *package = arg;
 	PjMacro    *macro = pj_find_macro(package->scope->load, package->name, name);
 
 	return macro != NULL ? pj_macro_value(package->scope, macro) : NULL;
 }
 
-static JinjaValue *
-package_item(JinjaEnv *env, void *object, JinjaValue *index)
+/* The names of macros of a package, or of all packages. */
+static List *
+macro_names(const PjLoad *load, const char *package)
 {
-	return jinja_kind(index) == JINJA_STRING
-		? package_attribute(env, object, jinja_to_cstring(env, index)) : NULL;
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, load->macros)
+	{
+		PjMacro    *macro = lfirst(lc);
+
+		if (package == NULL || strcmp(macro->project->name, package) == 0)
+			names = lappend(names, (void *) macro->name);
+	}
+	return names;
 }
 
-static const JinjaObjectOps package_ops = {
-	.type_name = "dict",
-	.get_attribute = package_attribute,
-	.get_item = package_item,
-	.is_mapping = true,
-};
+static List *
+package_list(void *arg)
+{
+	Package    *package = arg;
+
+	return macro_names(package->scope->load, package->name);
+}
 
 static JinjaValue *
 package_value(PjScope *scope, const char *name)
@@ -501,7 +306,7 @@ package_value(PjScope *scope, const char *name)
 
 	package->scope = scope;
 	package->name = name;
-	return jinja_object(scope->env, &package_ops, package);
+	return dpipe_names_value(scope->env, package_get, package_list, package);
 }
 
 static JinjaValue *
@@ -593,7 +398,7 @@ fn_where_subquery(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	PjScope    *scope = arg;
 	JinjaValue *relation = jinja_arg(args, 0, "relation");
-	PdDoc	   *where = config_lookup(scope, "where");
+	PdDoc	   *where = pj_config_lookup(scope, "where");
 
 	if (relation == NULL)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "get_where_subquery() takes a relation");
@@ -604,62 +409,44 @@ fn_where_subquery(JinjaEnv *env, void *arg, const JinjaArgs *args)
 }
 
 static JinjaValue *
-context_item(JinjaEnv *env, void *object, JinjaValue *index)
+context_get(void *arg, const char *name)
 {
-	PjScope    *scope = object;
+	PjScope    *scope = arg;
 
-	return jinja_context_get(env, scope->context, jinja_to_cstring(env, index));
+	return jinja_context_get(scope->env, scope->context, name);
 }
 
-static JinjaValue *
-context_attribute(JinjaEnv *env, void *object, const char *name)
+static List *
+builtins_list(void *arg)
 {
-	PjScope    *scope = object;
-
-	return jinja_context_get(env, scope->context, name);
+	return dpipe_context_names();
 }
 
-static JinjaValue *
-context_binary(JinjaEnv *env, JinjaOp op, void *object, JinjaValue *other, bool reflected)
+/* What is found by its name, once. */
+static List *
+context_list(void *arg)
 {
-	bool		known;
+	PjScope    *scope = arg;
+	HTAB	   *seen = pj_table("dpipe names of a context");
+	List	   *all = list_concat(dpipe_context_names(), dpipe_builtin_names(&scope->host));
+	List	   *names = NIL;
+	ListCell   *lc;
 
-	if (!reflected || (op != JINJA_OP_IN && op != JINJA_OP_NOT_IN))
-		return NULL;
-	known = context_item(env, object, other) != NULL;
-	return jinja_bool(env, known == (op == JINJA_OP_IN));
+	all = list_concat(all, macro_names(scope->load, scope->project->name));
+	all = list_concat(all, macro_names(scope->load, scope->load->root->name));
+	foreach(lc, scope->load->projects)
+		all = lappend(all, (void *) ((PjProject *) lfirst(lc))->name);
+	all = lappend(lappend(lappend(all, "builtins"), "context"), "dbt");
+	foreach(lc, all)
+	{
+		if (pj_table_get(seen, lfirst(lc)) != NULL)
+			continue;
+		pj_table_put(seen, lfirst(lc), lfirst(lc));
+		names = lappend(names, lfirst(lc));
+	}
+	hash_destroy(seen);
+	return names;
 }
-
-static const JinjaObjectOps context_ops = {
-	.type_name = "dict",
-	.get_attribute = context_attribute,
-	.get_item = context_item,
-	.binary = context_binary,
-	.is_mapping = true,
-};
-
-/* What is there even if a macro has taken its name. */
-static JinjaValue *
-builtins_attribute(JinjaEnv *env, void *object, const char *name)
-{
-	PjScope    *scope = object;
-
-	if (strcmp(name, "ref") == 0)
-		return jinja_function(env, "ref", fn_ref, scope);
-	if (strcmp(name, "source") == 0)
-		return jinja_function(env, "source", fn_source, scope);
-	if (strcmp(name, "config") == 0)
-		return jinja_object(env, &config_ops, scope);
-	if (strcmp(name, "var") == 0)
-		return jinja_object(env, &var_ops, scope);
-	return pj_function(scope, name);
-}
-
-static const JinjaObjectOps builtins_ops = {
-	.type_name = "dict",
-	.get_attribute = builtins_attribute,
-	.is_mapping = true,
-};
 
 /* The nodes of the project by kind and unique id; none while it is loaded. */
 static JinjaValue *
@@ -700,6 +487,26 @@ graph_value(PjScope *scope)
 	return graph;
 }
 
+static JinjaValue *
+selected_value(PjScope *scope)
+{
+	JinjaValue *list = jinja_list(scope->env);
+
+	if (scope->selected != NULL)
+		jinja_list_append(scope->env, list, jinja_string(scope->env, scope->selected));
+	return list;
+}
+
+static JinjaValue *
+hooks_value(PjScope *scope, const char *name)
+{
+	PdDoc	   *hooks = pj_config_lookup(scope, name);
+
+	return pd_is(hooks, PD_LIST) ? pj_doc_value(scope->env, hooks) : jinja_list(scope->env);
+}
+
+static JinjaValue *builtins_get(void *arg, const char *name);
+
 /* What only templates of a node have. */
 static JinjaValue *
 node_name(PjScope *scope, const char *name)
@@ -723,7 +530,7 @@ node_name(PjScope *scope, const char *name)
 			!(scope->host.execute && functions[i].fn == fn_false))
 			return jinja_function(env, functions[i].name, functions[i].fn, scope);
 	if (strcmp(name, "config") == 0)
-		return jinja_object(env, &config_ops, scope);
+		return pj_config_value(scope);
 	if (strcmp(name, "this") == 0 && scope->node != NULL)
 		return own_relation(scope);
 	if (strcmp(name, "model") == 0 && scope->node != NULL)
@@ -734,15 +541,30 @@ node_name(PjScope *scope, const char *name)
 		return pj_doc_value(env, pd_get(scope->load->target, "database"));
 	if (strcmp(name, "graph") == 0)
 		return graph_value(scope);
-	if (strcmp(name, "selected_resources") == 0 || strcmp(name, "schemas") == 0 ||
-		strcmp(name, "database_schemas") == 0 || strcmp(name, "pre_hooks") == 0 ||
-		strcmp(name, "post_hooks") == 0)
-		return jinja_list(env);
+	if (strcmp(name, "selected_resources") == 0)
+		return selected_value(scope);
+	if (strcmp(name, "pre_hooks") == 0 || strcmp(name, "post_hooks") == 0)
+		return hooks_value(scope, name);
+	if (strcmp(name, "compiled_code") == 0 || strcmp(name, "sql") == 0 ||
+		strcmp(name, "defer_relation") == 0)
+		return jinja_none(env);
 	if (strcmp(name, "builtins") == 0)
-		return jinja_object(env, &builtins_ops, scope);
+		return dpipe_names_value(env, builtins_get, builtins_list, scope);
 	if (strcmp(name, "context") == 0)
-		return jinja_object(env, &context_ops, scope);
+		return dpipe_names_value(env, context_get, context_list, scope);
 	return NULL;
+}
+
+/* What is there even if a macro has taken its name. */
+static JinjaValue *
+builtins_get(void *arg, const char *name)
+{
+	PjScope    *scope = arg;
+	JinjaValue *value = node_name(scope, name);
+
+	if (value == NULL && strcmp(name, "var") == 0)
+		value = pj_var_value(scope);
+	return value != NULL ? value : pj_function(scope, name);
 }
 
 static JinjaValue *
@@ -762,7 +584,7 @@ lookup(JinjaEnv *env, void *arg, const char *name)
 			value = node_name(scope, name);
 	}
 	if (value == NULL && strcmp(name, "var") == 0)
-		value = jinja_object(env, &var_ops, scope);
+		value = pj_var_value(scope);
 	if (value == NULL && !scope->yaml)
 		value = pj_naming_function(scope, name);
 	if (value == NULL && !scope->yaml)
@@ -784,6 +606,7 @@ pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *no
 	scope->host.find_macro = find_macro;
 	scope->host.search_order = search_order;
 	scope->host.arg = scope;
+	scope->host.resource_type = node != NULL ? node->resource_type : NULL;
 }
 
 void

@@ -3,6 +3,7 @@
  *		One rendering of a template of a project, and what it may see.
  *
  *		scope.c			names: macros, the node, dbt's functions
+ *		scope_config.c	config and var
  *		functions.c		functions that know nothing of nodes
  *		naming.c		generate_schema_name and its kin
  *		runtime.c		ref() and source() when nodes are compiled
@@ -23,6 +24,7 @@ typedef struct PjScope
 	DpipeHost	host;			/* whose "execute" is that of the rendering */
 	bool		yaml;			/* a value of a YAML file: no macros, no node */
 	bool		empty;			/* what is read gives no rows */
+	const char *selected;		/* unique id of what is compiled, or NULL */
 	List	   *ephemeral;		/* PjNode * that ref() gave, when compiling */
 } PjScope;
 
@@ -31,6 +33,11 @@ extern void pj_scope_close(PjScope *scope);
 
 /* The value of a name of functions.c, or NULL. */
 extern JinjaValue *pj_function(PjScope *scope, const char *name);
+
+/* scope_config.c; a lookup gives NULL while nodes are parsed */
+extern JinjaValue *pj_config_value(PjScope *scope);
+extern JinjaValue *pj_var_value(PjScope *scope);
+extern PdDoc *pj_config_lookup(PjScope *scope, const char *key);
 
 /* naming.c */
 extern JinjaValue *pj_naming_function(PjScope *scope, const char *name);

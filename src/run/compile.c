@@ -99,7 +99,7 @@ compile_model(Call *call, const DpipeGraph *graph, DpipeNode *node)
 	r.execute = true;
 	r.full_refresh = call->full_refresh;
 	r.command = call->command;
-	r.invocation_id = dpipe_run_uuid();
+	r.selected = list_make1(node->unique_id);
 	r.started_at = GetCurrentTimestamp();
 	r.new_rows = show_new_rows;
 	call->owner = node->owner;

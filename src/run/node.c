@@ -139,6 +139,7 @@ dpipe_node_run(const DpipeRun *run, const DpipeGraph *graph, const DpipeNode *no
 	build.rendering.vars = run->vars;
 	build.rendering.full_refresh = run->full_refresh;
 	build.rendering.command = run->command;
+	build.rendering.selected = run->selected;
 	build.rendering.invocation_id = run->invocation_id;
 	build.rendering.started_at = run->now;
 

@@ -19,10 +19,10 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
-#include "utils/uuid.h"
 
 #include "base/identity.h"
 #include "base/json.h"
+#include "project/host.h"
 #include "run/run.h"
 
 PG_FUNCTION_INFO_V1(dpipe_run);
@@ -96,14 +96,6 @@ read_options(DpipeRun *run)
 		: DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(now),
 												  ObjectIdGetDatum(InvalidOid),
 												  Int32GetDatum(-1)));
-}
-
-char *
-dpipe_run_uuid(void)
-{
-	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
-
-	return DatumGetCString(DirectFunctionCall1(uuid_out, uuid));
 }
 
 /* ---------- selection ---------- */
@@ -221,6 +213,17 @@ run_nodes(const DpipeRun *run, const DpipeGraph *graph, List *selected, ReturnSe
 	return failed != NULL;
 }
 
+static List *
+selected_ids(List *selected)
+{
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, selected)
+		ids = lappend(ids, ((DpipeNode *) lfirst(lc))->unique_id);
+	return ids;
+}
+
 Datum
 dpipe_run(PG_FUNCTION_ARGS)
 {
@@ -238,7 +241,7 @@ dpipe_run(PG_FUNCTION_ARGS)
 	run.vars = dpipe_run_object(fcinfo, 3, "vars");
 	run.options = dpipe_run_object(fcinfo, 4, "options");
 	run.started_at = GetCurrentTimestamp();
-	run.invocation_id = dpipe_run_uuid();
+	run.invocation_id = pstrdup(dpipe_invocation_id());
 	read_options(&run);
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -247,6 +250,7 @@ dpipe_run(PG_FUNCTION_ARGS)
 	if (selected == NIL)
 		ereport(WARNING,
 				(errmsg("Nothing to do. Try checking your model definitions and the selection")));
+	run.selected = selected_ids(selected);
 	run.run_id = dpipe_run_draw_id();
 	failed = run_nodes(&run, graph, selected, (ReturnSetInfo *) fcinfo->resultinfo);
 	dpipe_run_record(&run, failed);

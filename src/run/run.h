@@ -24,6 +24,7 @@ typedef struct DpipeRun
 	Jsonb	   *vars;
 	Jsonb	   *options;
 	bool		fail_fast;
+	List	   *selected;		/* unique ids, char * */
 	char	   *invocation_id;
 	TimestampTz started_at;		/* by the clock */
 	TimestampTz now;			/* what templates are told */
@@ -51,7 +52,6 @@ extern void dpipe_node_run(const DpipeRun *run, const DpipeGraph *graph, const D
 extern char *dpipe_run_text(FunctionCallInfo fcinfo, int n);
 extern Jsonb *dpipe_run_object(FunctionCallInfo fcinfo, int n, const char *name);
 extern void dpipe_run_options(const Jsonb *options, const char *const *known, int nknown);
-extern char *dpipe_run_uuid(void);
 
 /* log.c */
 extern int64 dpipe_run_draw_id(void);

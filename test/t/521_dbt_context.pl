@@ -1,0 +1,138 @@
+# What templates find, name by name: dbt's own contexts, where dbt can be had,
+# hold nothing that is not here or named below with a reason.
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Dpipe::Node;
+use Dpipe::Process qw(top_dir);
+
+my $top  = abs_path(top_dir());
+my $node = Dpipe::Node->make('context');
+my $dir  = PostgreSQL::Test::Utils::tempdir_short();
+
+# Not here, and why.
+my %missing = (
+    'model.context_macro_stack' => 'dbt\'s own bookkeeping',
+    'model.function'            => 'functions are read, not made yet',
+    'builtins.context_macro_stack' => 'dbt\'s own bookkeeping',
+    'builtins.function'         => 'functions are read, not made yet',
+    'adapter.config'            => 'the command line\'s configuration',
+    'adapter.run_sql_for_tests' => 'for dbt\'s own tests',
+    'config.model'              => 'asked of the node of a project only',
+    'exceptions.raise_ambiguous_alias'         => 'takes objects that templates do not have',
+    'exceptions.raise_ambiguous_catalog_match' => 'takes objects that templates do not have',
+    'exceptions.raise_duplicate_patch_name'    => 'takes objects that templates do not have',
+    'exceptions.raise_duplicate_resource_name' => 'takes objects that templates do not have',
+    'var.get_missing_var'   => 'dbt\'s own bookkeeping',
+    'var.get_rendered_var'  => 'dbt\'s own bookkeeping',
+    'var.packages_for_node' => 'dbt\'s own bookkeeping',
+);
+
+# dbt's own macros that are not written yet: with running projects.
+my %unwritten = map { $_ => 1 } qw(
+    build_config_dict build_ref_function build_snapshot_staging_table build_snapshot_table
+    build_source_function can_clone_table check_time_data_types create_csv_table create_or_replace_clone
+    create_or_replace_view default__build_snapshot_table default__can_clone_table default__create_csv_table
+    default__create_or_replace_clone default__formatted_scalar_function_args_javascript
+    default__formatted_scalar_function_args_sql default__function_execute_build_sql
+    default__get_aggregate_function_create_replace_signature
+    default__get_aggregate_function_volatility_specifier default__get_alter_materialized_view_as_sql
+    default__get_batch_size default__get_binding_char default__get_csv_sql
+    default__get_formatted_aggregate_function_args default__get_function_language_specifier
+    default__get_function_python_options default__get_materialized_view_configuration_changes
+    default__handle_existing_table default__load_csv_rows default__reset_csv_table
+    default__scalar_function_body_sql default__scalar_function_create_replace_signature_sql
+    default__scalar_function_sql default__scalar_function_volatility_javascript
+    default__scalar_function_volatility_sql default__snapshot_merge_sql default__snapshot_staging_table
+    default__unsupported_volatility_warning formatted_scalar_function_args_javascript
+    formatted_scalar_function_args_sql function_execute_build_sql
+    get_aggregate_function_create_replace_signature get_aggregate_function_volatility_specifier
+    get_alter_materialized_view_as_sql get_batch_size get_binding_char get_csv_sql
+    get_formatted_aggregate_function_args get_function_language_specifier get_function_python_options
+    get_materialized_view_configuration_changes get_seed_column_quoted_csv get_updated_at_column_data_type
+    handle_existing_table load_csv_rows materialized_view_execute_build_sql materialized_view_execute_no_op
+    materialized_view_get_build_sql materialized_view_setup materialized_view_teardown
+    postgres__describe_materialized_view postgres__formatted_scalar_function_args_sql
+    postgres__get_alter_materialized_view_as_sql postgres__get_materialized_view_configuration_changes
+    postgres__snapshot_merge_sql postgres__update_indexes_on_materialized_view py_script_comment
+    py_script_postfix reset_csv_table scalar_function_body_sql scalar_function_create_replace_signature_sql
+    scalar_function_sql scalar_function_volatility_javascript scalar_function_volatility_sql
+    snapshot_merge_sql snapshot_staging_table unsupported_volatility_warning
+);
+
+sub write_file
+{
+    my ($path, $text) = @_;
+    my $folder = $path =~ s{/[^/]*$}{}r;
+    system('mkdir', '-p', $folder) == 0 or die;
+    open my $f, '>', $path or die "$path: $!";
+    print $f $text;
+    close $f;
+}
+
+# Is each of these expressions defined? The others are given back.
+sub undefined_of
+{
+    my ($options, %expressions) = @_;
+    my $text = join "\n", map { "$_ {{ ($expressions{$_}) is defined }}" } sort keys %expressions;
+    my $out  = $node->sql("SELECT dpipe_compile(inline => \$text\$$text\$text\$, options => '$options')");
+    return sort map { /^(\S+) False$/ ? $1 : () } split /\n/, $out;
+}
+
+write_file("$dir/p/dbt_project.yml", "name: p\nversion: '1.0'\nprofile: p\n");
+write_file("$dir/p/profiles.yml",
+    "p:\n  target: dev\n  outputs:\n    dev: {type: postgres, host: localhost, port: 1, user: u, password: x, dbname: d, schema: s, threads: 1}\n");
+write_file("$dir/p/models/m.sql", "select 1 as a");
+write_file("$dir/p/macros/mm.sql", "{% macro mm() %}x{% endmacro %}");
+$node->sql("SELECT count(*) FROM dpipe_load_project('$dir/p', '{\"env\": {\"DBT_ENV_CUSTOM_ENV_A\": \"b\", \"DBT_ENV_SECRET_S\": \"hush\"}}')");
+
+SKIP:
+{
+    my $python = $ENV{DPIPE_DBT_PYTHON};
+    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), 1 unless $python;
+    system('cp', '-r', "$dir/p", "$dir/copy") == 0 or die;
+    my ($out, $err);
+    IPC::Run::run([ $python, "$top/test/dbt/context.py", "$dir/copy" ], '>', \$out, '2>', \$err) or die "$out$err";
+    my $dbt = decode_json((split /\n/, $out)[-1]);
+    my %expressions;
+    foreach my $section (qw(model builtins adapter exceptions target flags config var api modules))
+    {
+        my $prefix = $section eq 'model' ? '' : "$section.";
+        $expressions{"$section.$_"} = "$prefix$_" foreach @{ $dbt->{$section} };
+    }
+    $expressions{"macros.$_"} = "dbt.$_" foreach grep { !/^materialization_/ } @{ $dbt->{macros} };
+    cmp_ok(scalar keys %expressions, '>', 500, 'dbt has names');
+    foreach my $options ('{}', '{"project": "p"}')
+    {
+        my @got = grep { !$missing{$_} && !/^modules\./ && !($options eq '{}' && /^model\.p$|\.graph$/) && !$unwritten{s/^macros\.//r} } undefined_of($options, %expressions);
+        is("@got",
+            '', "what dbt's templates find is here, with $options");
+    }
+}
+
+# Values.
+is($node->sql("SELECT dpipe_compile(inline => '{{ invocation_id }}') = dpipe_compile(inline => '{{ invocation_id }}', options => '{\"project\": \"p\"}')"),
+    't', 'a statement is one invocation');
+isnt($node->sql("SELECT dpipe_compile(inline => '{{ invocation_id }}')"),
+    $node->sql("SELECT dpipe_compile(inline => '{{ invocation_id }}')"), 'another is another one');
+is($node->sql("SELECT dpipe_compile('m', options => '{\"project\": \"p\"}')"), 'select 1 as a', 'a model');
+is($node->sql(q[SELECT dpipe_compile(inline => '{{ dbt_metadata_envs }} {{ flags.WHICH }} {{ invocation_args_dict.vars }} {{ context.get("mm")() }} {{ selected_resources }} {{ "mm" in context.keys() }}', vars => '{"x": 1}', options => '{"project": "p"}')]),
+    q({'A': 'b'} compile {'x': 1} x ['sql_operation.p.inline_query'] True), 'what was asked for');
+my (undef, $out, $err) = $node->psql('postgres', q[SELECT dpipe_compile(inline => '{{ env_var("DBT_ENV_SECRET_S") }}', options => '{"project": "p"}')]);
+like($err, qr/Secret env vars are allowed only in profiles\.yml or packages\.yml\. Found 'DBT_ENV_SECRET_S' referenced elsewhere/, 'secrets are for connections');
+unlike("$out$err", qr/hush/, 'and are not shown');
+(undef, $out, $err) = $node->psql('postgres', q[SELECT dpipe_compile(inline => '{{ var("y") }}', vars => '{"b": [1], "a": {"c": "d"}}', options => '{"project": "p"}')]);
+like($err, qr/Required var 'y' not found in config:\nVars supplied to inline_query = \{\n    "a": \{\n        "c": "d"\n    \},\n    "b": \[\n        1\n    \]\n\}/, 'a var that was not given');
+
+# YAML knows little.
+$node->sql(q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: y\nversion: \"1.0\"", "models/m.sql": "select 1",
+  "models/m.yml": "models:\n  - name: m\n    config: {meta: {a: \"{{ adapter is defined }}{{ run_query is defined }}{{ target.name }}\"}}"}')]);
+is($node->sql("SELECT definition -> 'config' -> 'meta' ->> 'a' FROM dpipe.node WHERE unique_id = 'model.y.m'"), 'FalseFalsedefault', 'no adapter in YAML');
+
+$node->stop;
+done_testing();
