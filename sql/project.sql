@@ -117,6 +117,15 @@ SELECT count(*) FROM dpipe_ls(options => '{"resource_type": "default", "exclude_
 SELECT public.try($$SELECT public.load('{"models/a.sql": "select 1", "models/b.sql": "select * from {{ ref(''a'') }}",
     "models/m.yml": "groups:\n  - name: g\n    owner: {name: x}\nmodels:\n  - name: a\n    config: {group: g, access: private}"}')$$);
 
+-- .dbtignore: git's patterns, of each package its own.
+SELECT public.load(jsonb_build_object('.dbtignore', E'# of mine\n*_old.sql\n/models/drafts/\n!keep*.sql\nmodels/**/te[mn]p?.sql  \n\\#x.sql\n',
+    'models/a.sql', 'select 1', 'models/b_old.sql', '{{ nonsense', 'models/drafts/c.sql', '{{ nonsense', 'models/drafts/keep_d.sql', 'select 2',
+    'models/x/y/temp1.sql', '{{ nonsense', 'models/x/temp.sql', 'select 3', 'macros/drafts/m.sql', '{% macro m() %}{% endmacro %}',
+    'dbt_packages/q/dbt_project.yml', 'name: q', 'dbt_packages/q/models/e_old.sql', 'select 4', 'dbt_packages/q/.dbtignore', 'models/f.sql',
+    'dbt_packages/q/models/f.sql', '{{ nonsense'));
+SELECT unique_id FROM dpipe_ls() ORDER BY 1;
+SELECT public.try($$SELECT public.load('{".dbtignore": "a\nb\\"}')$$);
+
 -- What has changed since another manifest; contracts that break their readers.
 SELECT public.load('{"models/a.sql": "select 1 as x", "models/m.yml": "models:\n  - name: a\n    config: {contract: {enforced: true}}\n    columns: [{name: x, data_type: int}, {name: y, data_type: text}]"}');
 CREATE TEMP TABLE before AS SELECT dpipe_manifest() AS manifest;

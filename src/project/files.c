@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 
 #include "base/settings.h"
+#include "project/glob.h"
 #include "project/loading.h"
 #include "project/yaml.h"
 
@@ -257,6 +258,15 @@ has_ending(PjKind kind, const char *name)
 	}
 }
 
+/* The path in the project of one in a search path. */
+static const char *
+in_project(const char *searched, const char *relative)
+{
+	if (strcmp(searched, ".") == 0 || *searched == '\0')
+		return relative;
+	return psprintf("%s/%s", searched, relative);
+}
+
 static void
 add_file(Origin *o, PjProject *project, PjKind kind, const char *searched, const char *relative,
 		 const char *text, int len)
@@ -266,8 +276,7 @@ add_file(Origin *o, PjProject *project, PjKind kind, const char *searched, const
 	file->kind = kind;
 	file->project = project;
 	file->relative = relative;
-	file->original = strcmp(searched, ".") == 0 || *searched == '\0'
-		? relative : psprintf("%s/%s", searched, relative);
+	file->original = in_project(searched, relative);
 	file->path = psprintf("%s%s", project->prefix, file->original);
 	if (ends_with(relative, ".py"))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -306,7 +315,8 @@ walk(Origin *o, PjProject *project, PjKind kind, const char *root, const char *s
 			continue;
 		if (S_ISDIR(st.st_mode))
 			walk(o, project, kind, root, searched, below, depth + 1);
-		else if (S_ISREG(st.st_mode) && has_ending(kind, name))
+		else if (S_ISREG(st.st_mode) && has_ending(kind, name) &&
+				 !pj_is_ignored(project->ignored, in_project(searched, below)))
 		{
 			char	   *text = read_text(o, path, psprintf("%s%s/%s", project->prefix, searched, below),
 										 &len);
@@ -330,7 +340,8 @@ search_texts(Origin *o, PjProject *project, PjKind kind, const char *searched)
 		const char *name = strrchr(path, '/');
 		const char *text;
 
-		if (strncmp(path, start, strlen(start)) != 0 || !has_ending(kind, name ? name + 1 : path))
+		if (strncmp(path, start, strlen(start)) != 0 || !has_ending(kind, name ? name + 1 : path) ||
+			pj_is_ignored(project->ignored, path + strlen(project->prefix)))
 			continue;
 		text = pj_table_get(o->texts, path);
 		add_file(o, project, kind, searched, path + strlen(start), text, strlen(text));
@@ -412,6 +423,9 @@ read_project(Origin *o, const char *root, const char *prefix)
 	if (text == NULL)
 		return NULL;
 	project = pj_settle(o->load, prefix, text, len);
+	text = origin_text(o, root, prefix, ".dbtignore", &len);
+	if (text != NULL)
+		project->ignored = pj_ignore_patterns(psprintf("%s.dbtignore", prefix), text);
 	search_project(o, project, root);
 	return project;
 }

@@ -77,6 +77,7 @@ struct PjProject
 	PdDoc	   *quoting;
 	List	   *paths[PJ_OTHER];	/* char *, by kind */
 	List	   *files;			/* PjFile * */
+	List	   *ignored;		/* patterns of .dbtignore; see glob.h */
 	JinjaContext *macro_context;	/* of the environment now in use */
 };
 

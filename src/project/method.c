@@ -9,6 +9,7 @@
 #include "utils/numeric.h"
 
 #include "base/json.h"
+#include "project/glob.h"
 #include "project/method.h"
 
 struct DpipeMethod
@@ -18,86 +19,6 @@ struct DpipeMethod
 	const char *resource_type;	/* of methods that name nodes of one kind */
 	void		(*begin) (DpipeSearch *search); /* or NULL */
 };
-
-/* ---------- patterns ---------- */
-
-/* One [...] of a pattern; *p is behind the bracket. As Python's fnmatch. */
-static bool
-match_class(const char **p, char c)
-{
-	const char *s = *p;
-	bool		negated = *s == '!';
-	bool		hit = false;
-
-	if (negated)
-		s++;
-	do
-	{
-		if (s[1] == '-' && s[2] != ']' && s[2] != '\0')
-		{
-			hit |= s[0] <= c && c <= s[2];
-			s += 3;
-		}
-		else
-			hit |= *s++ == c;
-	} while (*s != ']' && *s != '\0');
-	if (*s == ']')
-		s++;
-	*p = s;
-	return hit != negated;
-}
-
-/* Is what follows a "[" closed? A "]" that comes first is one of the class. */
-static bool
-is_class(const char *p)
-{
-	if (*p == '!')
-		p++;
-	return *p != '\0' && strchr(p + 1, ']') != NULL;
-}
-
-/* Shell-style wildcards; linear, as only the last star is tried again. */
-static bool
-wildcard_match(const char *p, const char *s)
-{
-	const char *star = NULL;
-	const char *resume = NULL;
-
-	while (*s != '\0')
-	{
-		const char *next = p + 1;
-
-		if (*p == '*')
-		{
-			star = next;
-			resume = s;
-			p = next;
-			continue;
-		}
-		if (*p == '[' && is_class(next))
-		{
-			if (match_class(&next, *s))
-			{
-				p = next;
-				s++;
-				continue;
-			}
-		}
-		else if (*p != '\0' && (*p == '?' || *p == *s))
-		{
-			p++;
-			s++;
-			continue;
-		}
-		if (star == NULL)
-			return false;
-		p = star;
-		s = ++resume;
-	}
-	while (*p == '*')
-		p++;
-	return *p == '\0';
-}
 
 /* ---------- nodes ---------- */
 
@@ -204,7 +125,7 @@ match_parts(const char *flat, const char *value)
 		int			b = strcspn(value, ".");
 
 		if (has_wildcard(pnstrdup(value, b)))
-			return wildcard_match(value, flat);
+			return pj_glob(value, flat, false);
 		if (a != b || strncmp(flat, value, a) != 0)
 			return false;
 		flat += a + (flat[a] == '.');
@@ -233,7 +154,7 @@ match_fqn_from(const DpipeNode *node, int from, const char *value)
 	flat = joined(fqn, from, '.');
 	if (count_parts(flat) >= count_parts(value) && match_parts(flat, value))
 		return true;
-	return strchr(value, '.') == NULL && has_wildcard(value) && wildcard_match(value, leaf);
+	return strchr(value, '.') == NULL && has_wildcard(value) && pj_glob(value, leaf, false);
 }
 
 static bool
@@ -270,7 +191,7 @@ match_path(const char *pattern, const char *path)
 					return *rest == '\0';
 			}
 		}
-		if (*path == '\0' || !wildcard_match(pnstrdup(pattern, a), pnstrdup(path, b)))
+		if (*path == '\0' || !pj_glob(pnstrdup(pattern, a), pnstrdup(path, b), false))
 			return false;
 		pattern += a + (pattern[a] == '/');
 		path += b + (path[b] == '/');
@@ -346,8 +267,8 @@ match_file(const DpipeSearch *search, const DpipeNode *node)
 	name = strrchr(node->path, '/');
 	name = name != NULL ? name + 1 : node->path;
 	dot = strrchr(name, '.');
-	return wildcard_match(search->value, name) ||
-		(dot != NULL && wildcard_match(search->value, pnstrdup(name, dot - name)));
+	return pj_glob(search->value, name, false) ||
+		(dot != NULL && pj_glob(search->value, pnstrdup(name, dot - name), false));
 }
 
 /* ---------- what nodes say ---------- */
@@ -359,7 +280,7 @@ match_tag(const DpipeSearch *search, const DpipeNode *node)
 
 	foreach(lc, node->tags)
 	{
-		if (wildcard_match(search->value, lfirst(lc)))
+		if (pj_glob(search->value, lfirst(lc), false))
 			return true;
 	}
 	return false;
@@ -370,7 +291,7 @@ match_group(const DpipeSearch *search, const DpipeNode *node)
 {
 	PdDoc	   *group = config_of(node, "group");
 
-	return pd_text(group) != NULL && wildcard_match(search->value, pd_text(group));
+	return pd_text(group) != NULL && pj_glob(search->value, pd_text(group), false);
 }
 
 static bool
@@ -385,7 +306,7 @@ match_package(const DpipeSearch *search, const DpipeNode *node)
 	const char *value = search->value;
 	if (strcmp(value, "this") == 0)
 		value = search->graph->root_package != NULL ? search->graph->root_package : DPIPE_PACKAGE;
-	return wildcard_match(value, node->package);
+	return pj_glob(value, node->package, false);
 }
 
 static bool
@@ -410,8 +331,8 @@ match_test_name(const DpipeSearch *search, const DpipeNode *node)
 	const char *name = pd_get_text(pd_get(node->doc, "test_metadata"), "name");
 
 	if (is_kind(node, "unit_test"))
-		return wildcard_match(search->value, node->name);
-	return name != NULL && wildcard_match(search->value, name);
+		return pj_glob(search->value, node->name, false);
+	return name != NULL && pj_glob(search->value, name, false);
 }
 
 static bool
@@ -451,16 +372,16 @@ match_source(const DpipeSearch *search, const DpipeNode *node)
 	if (!is_kind(node, "source"))
 		return false;
 	if (parts == 1)
-		return wildcard_match(value, source);
+		return pj_glob(value, source, false);
 	if (parts == 3)
 	{
-		if (!wildcard_match(pnstrdup(value, dot - value), node->package))
+		if (!pj_glob(pnstrdup(value, dot - value), node->package, false))
 			return false;
 		value = dot + 1;
 		dot = strchr(value, '.');
 	}
-	return wildcard_match(pnstrdup(value, dot - value), source) &&
-		wildcard_match(dot + 1, node->name);
+	return pj_glob(pnstrdup(value, dot - value), source, false) &&
+		pj_glob(dot + 1, node->name, false);
 }
 
 /* name or package.name; "argument" is the kind here */
@@ -476,9 +397,9 @@ match_named(const DpipeSearch *search, const DpipeNode *node)
 	if (!is_kind(node, search->argument))
 		return false;
 	if (dot == NULL)
-		return wildcard_match(search->value, node->name);
-	return wildcard_match(pnstrdup(search->value, dot - search->value), node->package) &&
-		wildcard_match(dot + 1, node->name);
+		return pj_glob(search->value, node->name, false);
+	return pj_glob(pnstrdup(search->value, dot - search->value), node->package, false) &&
+		pj_glob(dot + 1, node->name, false);
 }
 
 /* ---------- versions ---------- */

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 
-ENDINGS = (".sql", ".yml", ".yaml", ".csv", ".md")
+ENDINGS = (".sql", ".yml", ".yaml", ".csv", ".md", ".dbtignore")
 SECTIONS = ["nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests", "functions"]
 FIELDS = [
     "name", "resource_type", "package_name", "path", "original_file_path", "fqn", "alias", "schema", "database",
