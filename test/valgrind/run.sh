@@ -5,8 +5,8 @@
 # that need no Java. Fails when a test fails or anything was reported; reports
 # are in tmp_valgrind. The server is built once, see server.sh. DPIPE_SLOW is
 # how much longer than usual tests wait, at most, for what they wait for;
-# DPIPE_THIN makes batches smaller, DPIPE_FAULTS and DPIPE_RECORDS the test of
-# exactness shorter.
+# DPIPE_THIN makes batches smaller, DPIPE_RECORDS the test of exactness
+# shorter.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
@@ -15,7 +15,6 @@ PG_CONFIG=$(bash test/valgrind/server.sh)
 export PG_CONFIG DPIPE_VARIANT=valgrind
 export DPIPE_SLOW=${DPIPE_SLOW:-30}
 export DPIPE_THIN=${DPIPE_THIN:-5}
-export DPIPE_FAULTS=${DPIPE_FAULTS:-8}
 export DPIPE_RECORDS=${DPIPE_RECORDS:-20000}
 export PG_TEST_TIMEOUT_DEFAULT=$((180 * DPIPE_SLOW))
 export PGCTLTIMEOUT=$PG_TEST_TIMEOUT_DEFAULT
