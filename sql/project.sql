@@ -117,6 +117,10 @@ SELECT count(*) FROM dpipe_ls(options => '{"resource_type": "default", "exclude_
 SELECT public.try($$SELECT public.load('{"models/a.sql": "select 1", "models/b.sql": "select * from {{ ref(''a'') }}",
     "models/m.yml": "groups:\n  - name: g\n    owner: {name: x}\nmodels:\n  - name: a\n    config: {group: g, access: private}"}')$$);
 
+-- What nothing reads: unknown keys, configuration of no node.
+SELECT public.load('{"models/a.sql": "select 1", "models/m.yml": "models:\n  - name: a\n    desctiption: typo\n    columns:\n      - name: x\n        tipe: int\nsources:\n  - name: s\n    tables:\n      - name: t\n        colunms: []"}',
+    E'models:\n  p:\n    +tags: x\n    nowhere: {+tags: y}\n  q: {+tags: z}\nseeds: {+tags: z}');
+
 -- .dbtignore: git's patterns, of each package its own.
 SELECT public.load(jsonb_build_object('.dbtignore', E'# of mine\n*_old.sql\n/models/drafts/\n!keep*.sql\nmodels/**/te[mn]p?.sql  \n\\#x.sql\n',
     'models/a.sql', 'select 1', 'models/b_old.sql', '{{ nonsense', 'models/drafts/c.sql', '{{ nonsense', 'models/drafts/keep_d.sql', 'select 2',

@@ -403,6 +403,7 @@ finish_load(FunctionCallInfo fcinfo, PjLoad *load)
 	pj_load_hooks(load);
 	pj_load_properties(load);
 	pj_resolve(load);
+	pj_warn_unused_paths(load);
 	pj_store(load);
 	return_counts(fcinfo, load);
 }

@@ -13,6 +13,7 @@
  *		properties.c	YAML files: what they say about nodes, and what they are
  *		generic.c		tests that a YAML file declares
  *		sources.c		sources that a YAML file declares
+ *		keys.c			what nothing reads: unknown keys, unused paths
  *		resolve.c		names to nodes, rules between nodes, descriptions
  *		store.c			catalogs
  *
@@ -256,6 +257,10 @@ extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
 extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);
+
+/* keys.c */
+extern void pj_warn_keys(const PjFile *file, const char *section, const PdDoc *entry);
+extern void pj_warn_unused_paths(const PjLoad *load);
 
 /* resolve.c */
 extern PjNode *pj_find_ref(const PjLoad *load, const char *name, const char *package,

@@ -782,6 +782,7 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 			pj_raise(file, entry,
 					 "The schema file at %s is invalid because a list element for '%s' does not have a name attribute.",
 					 file->original, key);
+		pj_warn_keys(file, key, entry);
 		if (strcmp(key, "snapshots") == 0)
 			add_yaml_snapshot(load, file, entry);
 		if (strcmp(key, "sources") == 0)
