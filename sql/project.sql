@@ -140,6 +140,9 @@ SELECT unique_id FROM before, dpipe_ls('state:modified.contract', options => jso
 SELECT public.try($$SELECT count(*) FROM before, dpipe_ls('state:changed', options => jsonb_build_object('state', manifest))$$);
 SELECT public.load('{"models/b.sql": "select 1"}');
 SELECT unique_id FROM before, dpipe_ls('state:modified', options => jsonb_build_object('state', manifest));
+SELECT public.load('{"seeds/s.csv": "a,b\n1,2", "seeds/t.csv": "a"}');
+SELECT unique_id FROM dpipe_ls('state:modified', options => jsonb_build_object('state', jsonb_set(jsonb_set(dpipe_manifest(),
+    '{nodes,seed.p.s,checksum}', '{"name": "path", "checksum": "seeds/s.csv"}'), '{nodes,seed.p.t,checksum}', '{"name": "path", "checksum": "data/t.csv"}')));
 SELECT public.load('{"models/a_v1.sql": "select 1 as x", "models/m.yml": "models:\n  - name: a\n    config: {contract: {enforced: true}}\n    columns: [{name: x, data_type: int}]\n    versions: [{v: 1}]"}');
 UPDATE before SET manifest = dpipe_manifest();
 SELECT public.load('{"models/a_v1.sql": "select 1 as x", "models/m.yml": "models: [{name: a, versions: [{v: 1}]}]"}');

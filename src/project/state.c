@@ -152,10 +152,26 @@ same_config(const PdDoc *old, const PdDoc *new)
 	return has_entries(a, b, without) && has_entries(b, a, without);
 }
 
+/* Of a seed above 1 MB dbt's manifest knows the path alone. */
+static bool
+same_seed(const PdDoc *old, const PdDoc *new)
+{
+	PdDoc	   *checksum = pd_get(old, "checksum");
+
+	if (!pd_equals(pd_get(checksum, "name"), "path"))
+		return same_key(old, new, "checksum");
+	if (!same_value(pd_get(checksum, "checksum"), pd_get(new, "original_file_path")))
+		return false;
+	ereport(WARNING,
+			(errmsg("Found a seed (%s.%s) >1MB in size at the same path, dbt cannot tell if it has changed: assuming they are the same",
+					pd_get_text(new, "package_name"), pd_get_text(new, "name"))));
+	return true;
+}
+
 static bool
 same_body(const PdDoc *old, const PdDoc *new)
 {
-	return same_key(old, new, is_kind(new, "seed") ? "checksum" : "raw_code");
+	return is_kind(new, "seed") ? same_seed(old, new) : same_key(old, new, "raw_code");
 }
 
 static bool

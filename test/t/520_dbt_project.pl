@@ -83,6 +83,25 @@ write_file("$dir/p/models/bom.sql", "\xEF\xBB\xBFselect 2");
 like(load_dir("$dir/p"), qr/model 4/, 'a byte order mark');
 is($node->sql("SELECT definition ->> 'raw_code' FROM dpipe.node WHERE unique_id = 'model.p.bom'"), 'select 2', 'is none of the text');
 
+# Files that are empty, of other systems, or large.
+write_file("$dir/odd/dbt_project.yml",    "\xEF\xBB\xBFname: odd\r\nversion: '1.0'\r\n");
+write_file("$dir/odd/models/empty.sql",   '');
+write_file("$dir/odd/models/blank.sql",   "  \n");
+write_file("$dir/odd/models/empty.yml",   '');
+write_file("$dir/odd/models/comment.yml", "# nothing\n");
+write_file("$dir/odd/models/none.md",     '');
+write_file("$dir/odd/macros/none.sql",    '');
+write_file("$dir/odd/models/crlf.sql",    "select 1 as a\r\n, 2 as b\r\n");
+write_file("$dir/odd/models/crlf.yml",    "models:\r\n  - name: crlf\r\n    description: lines end twice\r\n");
+write_file("$dir/odd/models/bom.yml",     "\xEF\xBB\xBFmodels:\n  - name: blank\n    description: marked\n");
+write_file("$dir/odd/models/long.sql",    'select ' . '1+' x 600_000 . "1 as x");
+write_file("$dir/odd/seeds/none.csv",     '');
+write_file("$dir/odd/seeds/ragged.csv",   "id,,name\n1\n2,b,c,d\n\"unclosed");
+write_file("$dir/odd/seeds/large.csv",    "id\n" . "12345678\n" x 150_000);
+is(load_dir("$dir/odd"), 'model 4, seed 3', 'files that are empty, of other systems, or large');
+is($node->sql("SELECT string_agg(definition ->> 'description', ', ' ORDER BY unique_id) FROM dpipe.node WHERE project = 'odd' AND definition ->> 'description' <> ''"),
+    'marked, lines end twice', 'are what they say');
+
 # dbt itself.
 SKIP:
 {
