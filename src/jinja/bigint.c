@@ -524,6 +524,26 @@ jn_big_true_divide(JinjaEnv *env, const JnBig *a, const JnBig *b)
 
 /* ---------- text ---------- */
 
+/* Digits of a base that is a power of two, written before "p". */
+static char *
+binary_digits(const JnBig *b, int base, const char *digits, char *p)
+{
+	int			width = 0;
+
+	while (1 << width < base)
+		width++;
+	for (int64 bit = 0; bit < jn_big_bits(b); bit += width)
+	{
+		int			i = bit / 32;
+		uint64		word = b->d[i];
+
+		if (i + 1 < b->n)
+			word |= (uint64) b->d[i + 1] << 32;
+		*--p = digits[(word >> bit % 32) & (base - 1)];
+	}
+	return p;
+}
+
 /* Of the magnitude, in base 2 to 36. Palloc'd. */
 char *
 jn_big_digits(JinjaEnv *env, const JnBig *b, int base, bool upper)
@@ -545,11 +565,18 @@ jn_big_digits(JinjaEnv *env, const JnBig *b, int base, bool upper)
 	text = palloc(size);
 	p = text + size;
 	*--p = '\0';
-	do
+	if ((base & (base - 1)) == 0 && rest->n > 0)
 	{
-		charge(env, rest->n);
-		*--p = digits[rest->n == 0 ? 0 : divide_small(rest, base)];
-	} while (rest->n > 0);
+		charge(env, size);
+		p = binary_digits(rest, base, digits, p);
+		rest->n = 0;
+	}
+	else
+		do
+		{
+			charge(env, rest->n);
+			*--p = digits[rest->n == 0 ? 0 : divide_small(rest, base)];
+		} while (rest->n > 0);
 	memmove(text, p, strlen(p) + 1);
 	pfree(rest);
 	return text;

@@ -211,8 +211,9 @@ jn_buffer_init(JinjaEnv *env, StringInfo buf)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-reserve(JinjaEnv *env, StringInfo buf, int64 more)
+/* Room for "more" bytes; so much output is charged for, and within limits. */
+void
+jn_reserve(JinjaEnv *env, StringInfo buf, int64 more)
 {
 	int64		limit = (int64) dpipe_jinja_max_output_kb * 1024;
 
@@ -231,7 +232,7 @@ void
 jn_append(JinjaEnv *env, StringInfo buf, const char *s, int len)
 {
 	jn_work_bytes(env, len);
-	reserve(env, buf, len);
+	jn_reserve(env, buf, len);
 	memcpy(buf->data + buf->len, s, len);
 	buf->len += len;
 	buf->data[buf->len] = '\0';
@@ -248,7 +249,7 @@ jn_append_fill(JinjaEnv *env, StringInfo buf, char c, int64 n)
 {
 	if (n <= 0)
 		return;
-	reserve(env, buf, n);
+	jn_reserve(env, buf, n);
 	jn_work_bytes(env, n);
 	memset(buf->data + buf->len, c, n);
 	buf->len += n;

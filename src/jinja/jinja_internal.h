@@ -446,6 +446,7 @@ extern void jn_raise_type(JinjaEnv *env, const char *fmt,...)
 extern void jn_buffer_init(JinjaEnv *env, StringInfo buf);
 extern JinjaValue *jn_call_from_host(JinjaEnv *env, JinjaValue *callee,
 									 const JinjaArgs *args);
+extern void jn_reserve(JinjaEnv *env, StringInfo buf, int64 more);
 extern void jn_append(JinjaEnv *env, StringInfo buf, const char *s, int len);
 extern void jn_append_cstring(JinjaEnv *env, StringInfo buf, const char *s);
 extern void jn_append_fill(JinjaEnv *env, StringInfo buf, char c, int64 n);

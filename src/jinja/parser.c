@@ -548,6 +548,7 @@ parse_macro_body(JnParser *p, JnMacroDef *def, const char *end,
 	p->macros = &scan;
 	p->loops = 0;
 	p->conditional = 0;
+	jn_skip_op(p, ":");
 	def->body_start = p->tok.end;
 	parse_body_until(p, &def->body, end, tok);
 	def->body_end = p->tag_start;

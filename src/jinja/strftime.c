@@ -24,6 +24,9 @@ static const char *const month_names[] = {
 
 /* ---------- strftime ---------- */
 
+/* Bytes that one directive gives at most, the name of a zone included. */
+#define MAX_DIRECTIVE 64
+
 typedef struct Fields
 {
 	int			year;
@@ -301,13 +304,14 @@ jn_strftime(JinjaEnv *env, const JnStamp *s, const char *format)
 	Fields		f;
 
 	get_fields(s, &f);
-	initStringInfo(&buf);
+	jn_buffer_init(env, &buf);
 	for (const char *p = format; *p != '\0'; p++)
 	{
 		const char *percent = p;
 		char		flag = '\0';
 
 		jn_work(env, 1);
+		jn_reserve(env, &buf, MAX_DIRECTIVE);
 		if (*p != '%')
 		{
 			appendStringInfoChar(&buf, *p);
@@ -322,7 +326,12 @@ jn_strftime(JinjaEnv *env, const JnStamp *s, const char *format)
 			break;
 		}
 		if (composite(*p) != NULL)
-			appendStringInfoString(&buf, jn_strftime(env, s, composite(*p)));
+		{
+			char	   *text = jn_strftime(env, s, composite(*p));
+
+			appendStringInfoString(&buf, text);
+			pfree(text);
+		}
 		else if (!put_directive(env, &buf, s, &f, *p, flag))
 			appendBinaryStringInfo(&buf, percent, p - percent + 1);
 	}

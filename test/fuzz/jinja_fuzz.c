@@ -23,6 +23,7 @@ extern int	dpipe_jinja_max_steps;
 extern int	dpipe_jinja_max_depth;
 extern int	dpipe_jinja_max_memory_kb;
 
+const char *__asan_default_options(void);
 int			LLVMFuzzerInitialize(int *argc, char ***argv);
 int			LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 
@@ -44,15 +45,22 @@ static const JinjaTag tags[] = {
 
 static const JinjaDialect dialect = {tags, true, false};
 
+/* An allocation's call stack costs more than what most inputs do. */
+const char *
+__asan_default_options(void)
+{
+	return "malloc_context_size=2:quarantine_size_mb=8";
+}
+
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	setlocale(LC_CTYPE, "C.UTF-8");
 	shim_init();
 	dpipe_jinja_max_output_kb = 64;
-	dpipe_jinja_max_steps = 20000;
+	dpipe_jinja_max_steps = 4000;
 	dpipe_jinja_max_depth = 60;
-	dpipe_jinja_max_memory_kb = 8 * 1024;
+	dpipe_jinja_max_memory_kb = 2 * 1024;
 	cxt = AllocSetContextCreate(TopMemoryContext, "case",
 								ALLOCSET_DEFAULT_SIZES);
 	return 0;

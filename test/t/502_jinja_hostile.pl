@@ -61,21 +61,82 @@ my $grown = $node->sql("$all\n$held \\gset before_\n" . ("$all\n" x 20) .
     "SELECT sum(total_bytes) - :before_held FROM pg_backend_memory_contexts");
 cmp_ok((split /\n/, $grown)[-1], '<', 4 * 1024 * 1024, 'memory is given back');
 
-# Cancel reaches loops that the limits would let run for long.
-foreach my $template (
-    '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}',
-    '{% for i in range(100000) %}{{ range(100000) | sum }}{% endfor %}',
-    '{% for i in range(100000) %}{{ (range(90000) | list | sort | unique | list | length) }}{% endfor %}',
-    '{% for i in range(100000) %}{% set x = 7 ** 90000 %}{% endfor %}')
+# Cancel reaches everything that the limits would let run for long: each of
+# these is an endless loop, or one operation on as much as there can be. They
+# run as a model would, with modules; the limits are as high as they go.
+$node->sql(q{SELECT dpipe_load_files('{"dbt_project.yml": "name: hostile\nversion: \"1.0\"\n"}')});
+my @endless = split /\n/, <<'END';
+{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}
+{% for i in range(100000) %}{{ range(100000) | sum }}{% endfor %}
+{% for i in range(100000) %}{{ (range(90000) | list | sort | unique | list | length) }}{% endfor %}
+{% for i in range(100000) %}{% set x = 7 ** 90000 %}{% endfor %}
+{% set ns = namespace(x=7) %}{% for i in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}
+{% set ns = namespace(x=7 ** 1000000) %}{{ ns.x // 3 ** 500000 }}
+{{ 2 ** 10 ** 9 }}
+{{ ('9' * 4000) | int }}{% for i in range(100000) %}{{ ('9' * 4000) | int | string | length }}{% endfor %}
+{% set l = [1] %}{% for x in l %}{% do l.append(x) %}{% endfor %}
+{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}
+{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}
+{% set ns = namespace(x=(1,)) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ {ns.x: 1} | length }}
+{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}
+{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}
+{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | pprint }}
+{% set s = 'a' * 10 ** 8 %}{% for i in range(100000) %}{{ s.find('b') }}{% endfor %}
+{% set s = 'a' * 10 ** 7 %}{{ s.count('a' * 10 ** 6 ~ 'b') }}{{ s.rfind('b' ~ 'a' * 10 ** 6) }}{{ ('a' * 10 ** 6 ~ 'b') in s }}
+{% set s = 'a' * 10 ** 7 %}{% for i in range(100000) %}{% set x = s.replace('a', 'bb') %}{% endfor %}
+{% set s = 'a,' * 10 ** 7 %}{% set x = s.split(',') %}{% for i in range(1000) %}{% set y = x | join('-') %}{% endfor %}
+{% set s = 'a' * 10 ** 8 %}{% for i in range(1000) %}{% set y = s | upper %}{% endfor %}
+{% set x = ('a ' * 10 ** 7) | wordwrap(3) %}{% set x = ('a' * 10 ** 7) | wordwrap(1) %}
+{% set x = ('http://a.b/(((( ' * 10 ** 6) | urlize %}
+{% set x = ('www.' ~ 'a.' * 10 ** 6) | urlize %}
+{% set x = ('<' * 10 ** 8) | striptags %}{% set x = ('&' * 10 ** 8) | striptags %}
+{{ lipsum(10 ** 9) | length }}
+{{ [1] | batch(10 ** 12, 0) | list }}
+{{ [1] | slice(10 ** 12) | list }}
+{{ modules.itertools.count() | sum }}
+{{ -1 in modules.itertools.count() }}
+{{ modules.itertools.chain.from_iterable(modules.itertools.repeat([])) | list }}
+{{ modules.itertools.compress(modules.itertools.count(), modules.itertools.repeat(0)) | list }}
+{{ modules.itertools.product(range(99), repeat=9) | list | length }}
+{{ modules.itertools.combinations(range(100), 50) | list | length }}
+{{ modules.re.match('(a+)+$', 'a' * 40 ~ 'b') }}
+{{ modules.re.match('(.*)*x', 'a' * 5000) }}
+{{ modules.re.match('(a*)(\\1)*$', 'a' * 10 ** 4 ~ 'b') }}
+{{ modules.re.findall('a*?b', 'a' * 10 ** 6) }}
+{{ modules.re.sub('(?=(a+))a*b', '', 'a' * 10 ** 6) }}
+{{ modules.re.search('[^b]*b', 'a' * 10 ** 6) }}
+{{ modules.datetime.datetime.now().strftime('%c' * 10 ** 8) }}
+{{ fromjson('[' * 10 ** 7) }}
+{{ fromyaml('[' * 10 ** 6) }}
+{{ fromyaml('- &a [1]\n' ~ '- *a\n' * 10 ** 6) | length }}
+{% for i in range(100000) %}{{ local_md5('a' * 10 ** 7) }}{% endfor %}
+END
+my $script = q{
+    SET dpipe.template_max_steps = 2147483647;
+    SET dpipe.template_max_memory = '1GB';
+    SET dpipe.template_max_output = '1023MB';
+    SELECT sum(total_bytes) AS held FROM pg_backend_memory_contexts \gset
+};
+foreach my $i (0 .. $#endless)
 {
-    my ($status, $out, $err) = $node->psql('postgres', qq{
-        SET dpipe.template_max_steps = 2147483647;
-        SET dpipe.template_max_memory = '1GB';
-        SET statement_timeout = '500ms';
-        \\set VERBOSITY sqlstate
-        SELECT dpipe_render(\$t\$$template\$t\$)}, timeout => 60);
-    like($err, qr/57014|54000/, 'canceled: ' . substr($template, 40, 40));
+    $script .= qq{
+        SELECT clock_timestamp() AS began \\gset
+        SET statement_timeout = '200ms';
+        SELECT length(dpipe_compile(inline => \$t\$$endless[$i]\$t\$)) AS length \\gset
+        \\set state :SQLSTATE
+        SET statement_timeout = 0;
+        SELECT concat_ws(' ', $i, :'state', extract(epoch FROM clock_timestamp() - :'began'));
+    };
 }
+$script .= q{SELECT 'grown ' || sum(total_bytes) - :held FROM pg_backend_memory_contexts};
+my ($status, $out, $err) = $node->psql('postgres', $script, on_error_stop => 0, timeout => 600);
+foreach my $i (0 .. $#endless)
+{
+    my ($state, $took) = $out =~ /^$i (\w+) ([\d.]+)$/m ? ($1, $2) : ('none', 99);
+    like($state, qr/^(57014|54|22|00000)/, 'ends: ' . substr($endless[$i], 0, 90));
+    cmp_ok($took, '<', 20, 'and soon after it was canceled');
+}
+cmp_ok($out =~ /^grown (-?\d+)$/m ? $1 : 1e12, '<', 8 * 1024 * 1024, 'memory is given back after all of them');
 $node->stop;
 
 # Patterns that take exponential time, and endless iterators.
