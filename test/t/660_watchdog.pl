@@ -13,7 +13,7 @@ use Test::More;
 use Dpipe::Kafka;
 use Dpipe::Mock;
 use Dpipe::Node;
-use Dpipe::Process qw(wait_until);
+use Dpipe::Process qw(wait_until slow);
 use Dpipe::Proxy;
 
 if (my $reason = Dpipe::Kafka->skip_reason)
@@ -26,7 +26,7 @@ my $port  = PostgreSQL::Test::Cluster::get_free_port();
 my $kafka = Dpipe::Kafka->new('watchdog',
     properties => { 'advertised.listeners' => "PLAINTEXT://127.0.0.1:$port" });
 my $proxy = Dpipe::Proxy->new($port, $kafka->{port});
-my $node  = Dpipe::Node->make('watchdog', conf => "dpipe.stall_timeout = 1s\n");
+my $node  = Dpipe::Node->make('watchdog', conf => sprintf("dpipe.stall_timeout = %ds\n", 1 + slow() / 3));
 
 $kafka->create_topic($_, 2) foreach 't', 'idle', 'open';
 $node->create_server('k', $kafka);
@@ -53,8 +53,8 @@ ok(rows($_, 1), "$_ loads") foreach 't', 'idle', 'open';
 
 # A transaction that stays open: its records cannot be read yet.
 my $producer = $kafka->start_produce(
-    topic => 'open', partitions => 2, records => 100, producers => 1,
-    txn_producers => 1, txn_records => 100, rate => 4);
+    topic => 'open', partitions => 2, records => 100 * slow(), producers => 1,
+    txn_producers => 1, txn_records => 100 * slow(), rate => 4);
 ok( wait_until(30, sub { my @all = $kafka->dump_topic('open', 'uncommitted'); @all > 2; }),
     'a transaction is open');
 is(scalar(my @committed = $kafka->dump_topic('open', 'committed')), 1, 'and not to be read');

@@ -1,12 +1,12 @@
 #!/bin/bash
 # run.sh [sql] [isolation] [FILE…]: tests on a server under valgrind.
 #
-# Without arguments: the SQL tests, and the suites of the loader and of Kafka
-# that need no Java. Fails when a test fails or anything was reported; reports
-# are in tmp_valgrind. The server is built once, see server.sh. DPIPE_SLOW is
-# how much longer than usual tests wait, at most, for what they wait for;
-# DPIPE_THIN makes batches smaller, DPIPE_RECORDS the test of exactness
-# shorter.
+# Without arguments: the SQL tests, and the suites of the loader and of Kafka;
+# test/README.md says how long each takes, and which are not among them. Fails
+# when a test fails or anything was reported; reports are in tmp_valgrind. The
+# server is built once, see server.sh. DPIPE_SLOW is how much longer than usual
+# tests wait, at most, for what they wait for; DPIPE_THIN makes batches smaller,
+# DPIPE_RECORDS the test of exactness shorter.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
@@ -31,7 +31,7 @@ mkdir -p "$reports"
 chmod 1777 "$reports"
 export DPIPE_VALGRIND_LOGS=$reports
 
-[ $# != 0 ] || set -- sql test/t/20* test/t/630* test/t/640* test/t/65*
+[ $# != 0 ] || set -- sql test/t/20[0356]_* test/t/630* test/t/640* test/t/651*
 status=0
 bash test/check.sh "$@" || status=$?
 
