@@ -303,18 +303,26 @@ is_wanted(KafkaReader *reader, int i, const rd_kafka_message_t *m)
 	return true;
 }
 
-static void
+/* False: they are more than a dead letter can keep; nothing is taken. */
+static bool
 take_headers(KafkaReader *reader, DpipeRecord *r, const rd_kafka_message_t *m)
 {
 	rd_kafka_headers_t *headers;
+	rd_kafka_resp_err_t err;
 	DpipeHeader *out;
 	size_t		n;
 
 	r->nheaders = 0;
 	r->headers = NULL;
-	if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return;
+	r->header_bytes = 0;
+	err = rd_kafka_message_headers(m, &headers);
+	if (err == RD_KAFKA_RESP_ERR__NOENT)
+		return true;
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return false;			/* there are too many, or they are damaged */
 	n = rd_kafka_header_cnt(headers);
+	if (n > DPIPE_MAX_KEPT_HEADERS)
+		return false;
 	out = MemoryContextAllocHuge(reader->batch_cxt, sizeof(DpipeHeader) * Max(n, 1));
 	for (size_t i = 0; i < n; i++)
 	{
@@ -326,10 +334,11 @@ take_headers(KafkaReader *reader, DpipeRecord *r, const rd_kafka_message_t *m)
 			break;
 		out[i].value = value;
 		out[i].value_len = value ? size : 0;
-		reader->batch.bytes += strlen(out[i].name) + out[i].value_len;
+		r->header_bytes += strlen(out[i].name) + out[i].value_len;
 		r->nheaders++;
 	}
 	r->headers = out;
+	return r->header_bytes <= DPIPE_MAX_KEPT_HEADER_BYTES;
 }
 
 /* False: beyond what can be kept at all, even as a dead letter. */
@@ -344,7 +353,8 @@ is_manageable(KafkaReader *reader, int i, const rd_kafka_message_t *m)
 	return false;
 }
 
-static void
+/* False: it is not taken, because of its headers. */
+static bool
 take_record(KafkaReader *reader, int i, rd_kafka_message_t *m)
 {
 	KafkaPartition *p = &reader->partitions[i];
@@ -364,16 +374,23 @@ take_record(KafkaReader *reader, int i, rd_kafka_message_t *m)
 	r->timestamp_ms = rd_kafka_message_timestamp(m, &type);
 	if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
 		r->timestamp_ms = -1;
-	take_headers(reader, r, m);
+	if (!take_headers(reader, r, m))
+	{
+		p->next = m->offset;
+		set_trouble(reader, KAFKA_TROUBLE_HEADERS, i, "");
+		return false;
+	}
 	reader->messages[n] = m;
 	reader->owners[n] = i;
 	reader->batch.nrecords = n + 1;
-	reader->batch.bytes += m->len + m->key_len;
+	reader->batch.bytes += dpipe_record_bytes(r) +
+		(int64) sizeof(DpipeHeader) * r->nheaders;
 	p->seen_at = reader->fetched_at;
 	p->owed = -1;
 	p->next = m->offset + 1;
 	if (p->end >= 0 && p->end < p->next)
 		p->end = p->next;
+	return true;
 }
 
 /*
@@ -403,9 +420,8 @@ consume_pending(KafkaReader *reader)
 			continue;
 		}
 		i = find_partition(reader, m);
-		if (i >= 0 && is_wanted(reader, i, m) && is_manageable(reader, i, m))
-			take_record(reader, i, m);
-		else
+		if (i < 0 || !is_wanted(reader, i, m) ||
+			!is_manageable(reader, i, m) || !take_record(reader, i, m))
 			rd_kafka_message_destroy(m);
 	}
 	reader->full = reader->batch.nrecords >= reader->max_records;
@@ -532,8 +548,8 @@ kafka_reader_release(KafkaReader *reader, int n)
 	memmove(reader->owners, reader->owners + n, sizeof(int) * rest);
 	reader->batch.bytes = 0;
 	for (int i = 0; i < rest; i++)
-		reader->batch.bytes += reader->batch.records[i].payload_len +
-			reader->batch.records[i].key_len;
+		reader->batch.bytes += dpipe_record_bytes(&reader->batch.records[i]) +
+			(int64) sizeof(DpipeHeader) * reader->batch.records[i].nheaders;
 }
 
 void

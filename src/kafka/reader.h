@@ -23,6 +23,7 @@ typedef enum KafkaTrouble
 	KAFKA_TROUBLE_TOPIC,		/* topic or partition is gone, or forbidden */
 	KAFKA_TROUBLE_CORRUPT,		/* records that cannot be read */
 	KAFKA_TROUBLE_SIZE,			/* a record beyond what a client can take */
+	KAFKA_TROUBLE_HEADERS,		/* one whose headers no dead letter can keep */
 } KafkaTrouble;
 
 /* Of a partition's leader, where it is no broker's id. */

@@ -227,6 +227,12 @@ kafka_slot_settle_trouble(KafkaSlot *slot, KafkaSlotEnd *end)
 		case KAFKA_TROUBLE_SIZE:
 			describe_too_large(slot, p);
 			return stop_with_error(slot, end);
+		case KAFKA_TROUBLE_HEADERS:
+			snprintf(slot->error, sizeof(slot->error),
+					 "topic \"%s\" partition %d: the record at offset " INT64_FORMAT
+					 " has more than 100,000 headers, 64 MiB of them, or damaged ones; dpipe_seek() past it",
+					 p->topic, p->partition, p->next);
+			return stop_with_error(slot, end);
 		case KAFKA_TROUBLE_CORRUPT:
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),

@@ -207,8 +207,8 @@ dpipe_dead_letters_write(DpipeRun *run, int settled)
 		if (run->verdicts[i] == NULL)
 			continue;
 		if (chunk.n == MAX_CHUNK_LETTERS ||
-			(chunk.n > 0 && chunk.bytes + record->payload_len +
-			 record->key_len > MAX_CHUNK_BYTES))
+			(chunk.n > 0 &&
+			 chunk.bytes + dpipe_record_bytes(record) > MAX_CHUNK_BYTES))
 		{
 			chunk_write(run, &chunk);
 			MemoryContextReset(scratch);

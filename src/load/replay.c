@@ -49,7 +49,8 @@ typedef struct Replay
  * session replays meanwhile is seen as replayed once its lock is free.
  */
 static DpipeStatement select_letters = {
-	"WITH due AS (SELECT l.id, pg_catalog.octet_length(l.payload) AS bytes"
+	"WITH due AS (SELECT l.id, COALESCE(pg_catalog.octet_length(l.payload), 0)"
+	"      + COALESCE(pg_catalog.pg_column_size(l.headers), 0) AS bytes"
 	"    FROM dpipe.letter l"
 	"   WHERE l.source = $1 AND l.replayed_at IS NULL AND l.id > $3"
 	"     AND ($2 IS NULL OR l.id = ANY ($2))"
@@ -150,6 +151,7 @@ read_headers(uint64 row, DpipeRecord *r)
 			headers[i].value = VARDATA_ANY(b);
 			headers[i].value_len = VARSIZE_ANY_EXHDR(b);
 		}
+		r->header_bytes += strlen(headers[i].name) + headers[i].value_len;
 	}
 	r->nheaders = n;
 	r->headers = headers;
@@ -171,7 +173,7 @@ read_letter(Replay *replay, uint64 row, MemoryContext cxt)
 	r->key = copy_bytes(row, 6, &r->key_len);
 	r->payload = copy_bytes(row, 7, &r->payload_len);
 	read_headers(row, r);
-	replay->batch.bytes += r->key_len + r->payload_len;
+	replay->batch.bytes += dpipe_record_bytes(r);
 }
 
 /* The next letters, in the current memory context. False: no more. */

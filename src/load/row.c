@@ -535,13 +535,17 @@ static bool
 put_record(DpipeRun *run, const DpipeRecord *record, StringInfo out)
 {
 	DpipePlan  *plan = run->plan;
-	int64		size = (int64) record->payload_len + record->key_len;
+	int64		size = dpipe_record_bytes(record);
 	DpipeJsonDocument doc;
 
 	if (size > run->target->source->max_record_bytes)
 		return dpipe_refuse(run, "decode", ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 							"the record of " INT64_FORMAT " bytes is larger than max_record_bytes",
 							size);
+	if (record->nheaders > DPIPE_MAX_HEADERS)
+		return dpipe_refuse(run, "decode", ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+							"the record has %d headers, more than %d",
+							record->nheaders, DPIPE_MAX_HEADERS);
 	if (plan->nfields > 0)
 		memset(run->found, 0, plan->ncolumns * sizeof(run->found[0]));
 	if (!run->target->raw)

@@ -34,7 +34,22 @@ typedef struct DpipeRecord
 	int64		timestamp_ms;	/* since 1970; -1: none */
 	int			nheaders;
 	const DpipeHeader *headers;
+	int64		header_bytes;	/* of their names and values */
 } DpipeRecord;
+
+/*
+ * Headers of a record that becomes a row, and that can be kept at all:
+ * librdkafka refuses to tell more than 100,000.
+ */
+#define DPIPE_MAX_HEADERS 10000
+#define DPIPE_MAX_KEPT_HEADERS 100000
+#define DPIPE_MAX_KEPT_HEADER_BYTES (64 * 1024 * 1024)
+
+static inline int64
+dpipe_record_bytes(const DpipeRecord *record)
+{
+	return record->key_len + record->payload_len + record->header_bytes;
+}
 
 typedef struct DpipeBatch
 {

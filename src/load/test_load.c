@@ -38,6 +38,7 @@ fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
 	int			nkeys = 0;
 	DpipeHeader *header_list = NULL;
 	int			nheaders = 0;
+	int64		header_bytes = 0;
 
 	deconstruct_array(payloads, BYTEAOID, -1, false, TYPALIGN_INT, &values,
 					  &nulls, &batch->nrecords);
@@ -68,6 +69,7 @@ fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
 				header_list[i].value = VARDATA_ANY(value);
 				header_list[i].value_len = VARSIZE_ANY_EXHDR(value);
 			}
+			header_bytes += strlen(header_list[i].name) + header_list[i].value_len;
 		}
 	}
 
@@ -96,7 +98,8 @@ fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
 		r->timestamp_ms = TEST_TIMESTAMP_MS + i;
 		r->headers = header_list;
 		r->nheaders = nheaders;
-		batch->bytes += r->payload_len + r->key_len;
+		r->header_bytes = header_bytes;
+		batch->bytes += dpipe_record_bytes(r);
 	}
 	batch->fetched_at = GetCurrentTimestamp();
 }

@@ -140,6 +140,23 @@ $node->sql(q{SELECT dpipe_seek('bad', '{"bad": {"0": 6}}')});
 ok($node->wait_sql(q{SELECT array_agg(_offset ORDER BY _offset) = '{0,1,2,6,7,8}' FROM raw.bad}), 'dpipe_seek gives it up');
 $node->sql(q{SELECT dpipe_drop_source('bad')});
 
+# ---- more headers than a row or a dead letter can have ----
+
+$mock->create_topic('headed', 1);
+$mock->ctl('headers', 'headed', 20_000);
+records('headed', 1, 1);
+$mock->ctl('headers', 'headed', 100_001);
+records('headed', 2, 2);
+$node->sql(q{SELECT dpipe_create_kafka_source('headed', server => 'k', topic => 'headed', target => 'headed')});
+ok($node->wait_sql(q{SELECT state = 'error' FROM dpipe.source_status WHERE source = 'headed'}), 'a record of more headers than the client tells stops its source');
+is(status('headed', 'reason'),
+    'topic "headed" partition 0: the record at offset 2 has more than 100,000 headers, 64 MiB of them, or damaged ones; dpipe_seek() past it', 'by name');
+is(status('headed', 'rows, dead_letters'), '1|1', 'what stands before it is stored');
+is($node->sql(q{SELECT message, jsonb_array_length(headers) FROM dpipe.dead_letter WHERE source = 'headed'}),
+    'the record has 20000 headers, more than 10000|20000', 'one of 20,000 is a dead letter, whole');
+$node->sql(q{SELECT dpipe_seek('headed', '{"headed": {"0": 3}}')});
+ok($node->wait_sql(q{SELECT count(*) = 2 FROM headed}), 'and it goes on behind it');
+
 # ---- a broker that says what it likes ----
 
 my $password = 'hunter2-4711-geheim';

@@ -9,6 +9,7 @@
  *			partitions TOPIC N				add partitions up to N
  *			delete-records TOPIC PARTITION OFFSET
  *			watermarks TOPIC				partition, low, high; one a line
+ *			headers TOPIC N					a record {} with N headers, in partition 0
  *			dump TOPIC committed|uncommitted
  *						topic, partition, offset, md5 of the payload; one a line
  */
@@ -265,6 +266,31 @@ watermarks(const char *topic)
 	return 0;
 }
 
+static int
+send_headers(const char *topic, int n)
+{
+	rd_kafka_conf_t *conf = conf_new(brokers);
+	rd_kafka_headers_t *headers = rd_kafka_headers_new(n);
+	rd_kafka_resp_err_t err;
+	rd_kafka_t *rk;
+
+	conf_set(conf, "message.max.bytes", "33000000");
+	rk = client_new(RD_KAFKA_PRODUCER, conf);
+	for (int i = 0; i < n; i++)
+		rd_kafka_header_add(headers, "h", 1, "v", 1);
+	err = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic),
+							RD_KAFKA_V_PARTITION(0),
+							RD_KAFKA_V_VALUE((void *) "{}", 2),
+							RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+							RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die("%s", rd_kafka_err2str(err));
+	if (rd_kafka_flush(rk, TIMEOUT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die("not delivered");
+	rd_kafka_destroy(rk);
+	return 0;
+}
+
 static void
 dump_message(const rd_kafka_message_t *message)
 {
@@ -371,6 +397,8 @@ main(int argc, char **argv)
 		return need(argc, 3, 3), admin(delete_records, argc - 1, argv + 1);
 	if (strcmp(command, "watermarks") == 0)
 		return need(argc, 1, 1), watermarks(argv[1]);
+	if (strcmp(command, "headers") == 0)
+		return need(argc, 2, 2), send_headers(argv[1], parse_int("N", argv[2]));
 	if (strcmp(command, "dump") == 0)
 		return need(argc, 2, 2), dump(argv[1], argv[2]);
 	die("unknown command \"%s\"", command);
