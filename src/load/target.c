@@ -3,7 +3,8 @@
  *		A source's target: finding or making it, opening it, loading into it.
  *
  * Between transactions a target holds no lock and no relation, only its column
- * plan, which relcache invalidation marks as stale. Each load takes
+ * plan, which relcache invalidation marks as stale, and so does any change of
+ * roles: whether a policy is in force hangs on them. Each load takes
  * ROW EXCLUSIVE on the table for the whole transaction, so that its definition
  * stands still over all of the batch's subtransactions.
  *
@@ -32,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "base/identity.h"
@@ -58,6 +60,16 @@ relation_changed(Datum arg, Oid relid)
 	}
 }
 
+/* Who is a superuser, passes row security or is a member of the owner? */
+static void
+role_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &targets)
+		dlist_container(DpipeTarget, node, iter.cur)->plan_valid = false;
+}
+
 /* However the memory goes, the callback must not find it any more. */
 static void
 forget_target(void *arg)
@@ -76,6 +88,8 @@ dpipe_target_open(const DpipeSource *source, MemoryContext parent)
 	if (!registered)
 	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_changed, (Datum) 0);
 		registered = true;
 	}
 

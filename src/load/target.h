@@ -151,7 +151,7 @@ struct DpipeTarget
 	const DpipeSource *source;
 	bool		raw;			/* format "raw": payloads are never parsed */
 	DpipePlan  *plan;			/* NULL before the first load */
-	bool		plan_valid;		/* cleared by relcache invalidation */
+	bool		plan_valid;		/* cleared by invalidation of relations or roles */
 	MemoryContext batch_cxt;	/* reset with each batch */
 	const char *path_name;		/* of the last batch */
 	int			reach;			/* of a batch that was left unfinished, or 0 */

@@ -101,6 +101,16 @@ sql(q{SELECT dpipe._test_source('s', 'raw.kt', 'json', '{"max_record_bytes": 102
 is(sql(q{SELECT rows, dead_letters FROM dpipe._test_load('s', ARRAY['"x"', convert_to(to_json(repeat('x', 1100))::text, 'UTF8')]::bytea[])}), '1|1', 'too large');
 is(sql(q{SELECT stage, sqlstate, length(payload) FROM dpipe.letter; DELETE FROM dpipe.letter}), 'decode|54000|1102', 'too large: whole in the letter');
 
+my $headers = sub { "ARRAY(SELECT 'h'::bytea FROM generate_series(1, 2 * $_[0]))" };
+is(sql(qq{SELECT rows, dead_letters FROM dpipe._test_load('s', ARRAY['"x"']::bytea[], NULL, 0, ${\ $headers->(600) })}), '0|1', 'headers count');
+like(sql(q{SELECT stage, sqlstate, message, payload, jsonb_array_length(headers) FROM dpipe.letter; DELETE FROM dpipe.letter}),
+    qr/^decode\|54000\|the record of 1203 bytes is larger than max_record_bytes\|\\x227822\|600$/, 'headers: whole in the letter');
+sql(q{SELECT dpipe._test_source('s', 'raw.kt')});
+is(sql(qq{SELECT rows, dead_letters FROM dpipe._test_load('s', ARRAY['"x"']::bytea[], NULL, 0, ${\ $headers->(10000) })}), '1|0', 'many headers');
+is(sql(qq{SELECT rows, dead_letters FROM dpipe._test_load('s', ARRAY['"x"']::bytea[], NULL, 0, ${\ $headers->(10001) })}), '0|1', 'too many headers');
+is(sql(q{SELECT stage, sqlstate, message, jsonb_array_length(headers) FROM dpipe.letter; DELETE FROM dpipe.letter}),
+    'decode|54000|the record has 10001 headers, more than 10000|10001', 'too many headers: all of them in the letter');
+
 # --- partitions ---
 sql(q{CREATE TABLE raw.parts (a int, b text, _offset int) PARTITION BY RANGE (a);
       CREATE TABLE raw.p1 PARTITION OF raw.parts FOR VALUES FROM (0) TO (10);
@@ -184,6 +194,16 @@ like(sql_error(q{SET ROLE other; SELECT dpipe._test_prepare('raw.made2')}), qr/4
 like(sql_error(q{BEGIN READ ONLY; SELECT dpipe._test_prepare('raw.made')}), qr/25006/, 'read-only');
 sql(q{DROP TABLE raw.owned});
 like(sql_error(q{SELECT dpipe._test_load('s', dpipe._test_bytes('{"a": 1}'))}), qr/42P01/, 'the target is gone: raised');
+
+# The plan was made while its owner was above row security.
+sql(q{CREATE ROLE boss SUPERUSER; CREATE TABLE raw.bossy (a int); ALTER TABLE raw.bossy OWNER TO boss;
+      ALTER TABLE raw.bossy ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY p ON raw.bossy WITH CHECK (a > 0);
+      GRANT USAGE ON SCHEMA raw TO boss; SELECT dpipe._test_source('s', 'raw.bossy', 'json', '{}', 'boss')});
+my $load = q{SELECT rows, dead_letters FROM dpipe._test_load('s', dpipe._test_bytes('{"a": 0}', '{"a": 1}'));};
+is(sql("$load ALTER ROLE boss NOSUPERUSER; $load ALTER ROLE boss BYPASSRLS; $load ALTER ROLE boss NOBYPASSRLS; $load"),
+    "2|0\n1|1\n2|0\n1|1", 'an owner who is no superuser any more: the next batch is by the rights of now');
+like(letters(), qr/^0\|insert\|42501\|.*row-level security.*\n0\|insert\|42501/, 'and what a policy refuses is a dead letter');
+sql('DROP TABLE raw.bossy; REVOKE USAGE ON SCHEMA raw FROM boss; DROP ROLE boss');
 
 # --- a load inside a load ---
 sql(q{CREATE TABLE raw.outer_t (a int, _offset int); CREATE TABLE raw.inner_t (a int CHECK (a > 0), _offset int);
