@@ -10,7 +10,7 @@ EXTVERSION = 0.1
 MODULE_big = dpipe
 
 # A folder of src/ is a part; every .c file in it belongs to the library.
-PARTS = base catalog connect relation worker load kafka jinja project model run observe
+PARTS = base catalog connect worker load kafka jinja project model run
 OBJS = src/dpipe.o $(patsubst %.c,%.o,$(sort $(wildcard $(PARTS:%=src/%/*.c))))
 
 # The install script is put together from the parts' SQL in this order.

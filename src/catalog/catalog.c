@@ -239,6 +239,63 @@ dpipe_source_check_owner(const DpipeSource *source)
 				 errmsg("must be owner of source \"%s\"", source->name)));
 }
 
+/* ---------- models and projects ---------- */
+
+static DpipeStatement lock_definitions = {
+	"SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}
+};
+
+/*
+ * In a copy that was not adopted the owner is whoever has the name; here a
+ * role that was dropped and made again under it is another one.
+ */
+#define SELECT_OWNER(table) \
+	{"SELECT d.owner, r.oid FROM dpipe." table " d" \
+	"  LEFT JOIN dpipe.incarnation i ON i.id = d.incarnation" \
+	"   AND i.database_oid = (SELECT b.oid FROM pg_catalog.pg_database b" \
+	"         WHERE b.datname = pg_catalog.current_database())" \
+	"  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = d.owner" \
+	"   AND (r.oid = d.owner_oid OR i.id IS NULL)" \
+	" WHERE d.name = $1", 1, {TEXTOID}}
+
+static struct
+{
+	const char *noun;
+	DpipeStatement select_owner;
+}			definitions[] = {
+	[DPIPE_MODEL] = {"model", SELECT_OWNER("model")},
+	[DPIPE_PROJECT] = {"project", SELECT_OWNER("project")},
+};
+
+Oid
+dpipe_definition_lock(DpipeNoun kind, const char *name)
+{
+	DpipeSpi	spi;
+	Datum		args[1] = {CStringGetTextDatum(name)};
+	bool		found;
+	bool		isnull = true;
+	Datum		oid = (Datum) 0;
+
+	dpipe_spi_begin(&spi);
+	(void) dpipe_spi_run(&lock_definitions, NULL, NULL, false, 0);
+	found = dpipe_spi_run(&definitions[kind].select_owner, args, NULL, false, 1) > 0;
+	if (found)
+		oid = dpipe_spi_datum(0, 2, &isnull);
+	dpipe_spi_end(&spi);
+
+	if (!found)
+		return InvalidOid;
+
+	/* When its owner is gone, an administrator may take it over. */
+	if (isnull && superuser())
+		return GetUserId();
+	if (isnull || !dpipe_may_act_as(DatumGetObjectId(oid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of %s %s", definitions[kind].noun, name)));
+	return DatumGetObjectId(oid);
+}
+
 /* ---------- positions ---------- */
 
 static DpipeStatement position_select = {

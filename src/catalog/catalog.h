@@ -102,6 +102,19 @@ extern DpipeSource *dpipe_source_get(const char *name, bool missing_ok);
 /* Raise 42501 unless the current user may act as the source's owner. */
 extern void dpipe_source_check_owner(const DpipeSource *source);
 
+typedef enum DpipeNoun
+{
+	DPIPE_MODEL,
+	DPIPE_PROJECT,
+} DpipeNoun;
+
+/*
+ * Lock the definitions of models and projects against other changes. The role
+ * that owns this one, after a check that the current user may act as it;
+ * InvalidOid when there is none of that name.
+ */
+extern Oid	dpipe_definition_lock(DpipeNoun kind, const char *name);
+
 extern DpipePosition *dpipe_position_get(const char *source, int slot);
 
 /* A deep copy in the current memory context, with room for "extra" partitions. */

@@ -447,17 +447,75 @@ after_value(Scanner *s)
 	return STEP_FAILED;
 }
 
+/* The fields of the object at the top, and who wants to hear of them. */
+typedef struct Top
+{
+	DpipeJsonFieldCallback field;
+	void	   *arg;
+	bool		is_object;
+	const char *key;			/* NULL: none so far */
+	int			key_len;
+	int			key_flags;
+	DpipeJsonValue value;
+	int			flags;			/* of what is behind us */
+} Top;
+
+/* What has been found in a key does not count for its value. */
+static inline void
+put_flags_by(Scanner *s, Top *top)
+{
+	top->flags |= s->flags;
+	s->flags = 0;
+}
+
+static inline Step
+scan_value(Scanner *s, Top *top, DpipeJsonValue *root)
+{
+	DpipeJsonType type = DPIPE_JSON_NULL;
+	const char *from = s->p;
+	int			depth = s->depth;
+	Step		step = begin_value(s, &type);
+
+	if (depth == 0)
+	{
+		root->type = type;
+		top->is_object = type == DPIPE_JSON_OBJECT;
+	}
+	else if (depth == 1 && top->is_object)
+	{
+		top->value.type = type;
+		top->value.span = from;
+	}
+	return step;
+}
+
+static inline bool
+scan_top_key(Scanner *s, Top *top)
+{
+	top->key = s->p + 1;
+	put_flags_by(s, top);
+	if (!scan_key(s))
+		return false;
+	top->key_len = s->key_end - top->key;
+	top->key_flags = s->flags;
+	put_flags_by(s, top);
+	return true;
+}
+
+static inline void
+give_field(const Scanner *s, Top *top)
+{
+	top->value.span_len = s->p - top->value.span;
+	top->value.flags = s->flags;
+	top->field(top->arg, top->key, top->key_len, top->key_flags, &top->value);
+}
+
 bool
 dpipe_json_scan(const char *text, int len, DpipeJsonFieldCallback field,
 				void *arg, DpipeJsonDocument *document)
 {
-	Scanner		s;
-	DpipeJsonValue value = {0};
-	const char *key = NULL;
-	int			key_len = 0;
-	int			key_flags = 0;
-	int			all_flags = 0;
-	bool		top_object = false;
+	Scanner		s;				/* large: its bitmap is not cleared */
+	Top			top = {.field = field, .arg = arg};
 	Step		step = STEP_VALUE;
 
 	s.start = s.p = text;
@@ -470,52 +528,18 @@ dpipe_json_scan(const char *text, int len, DpipeJsonFieldCallback field,
 	document->root.span = s.p;
 	for (;;)
 	{
-		DpipeJsonType type = DPIPE_JSON_NULL;
-		int			depth = s.depth;
-
 		if (step == STEP_VALUE)
-		{
-			const char *from = s.p;
-
-			step = begin_value(&s, &type);
-			if (depth == 0)
-			{
-				document->root.type = type;
-				top_object = type == DPIPE_JSON_OBJECT;
-			}
-			else if (depth == 1 && top_object)
-			{
-				value.type = type;
-				value.span = from;
-			}
-		}
+			step = scan_value(&s, &top, &document->root);
 		else if (step == STEP_KEY)
 		{
-			if (depth == 1)
-			{
-				key = s.p + 1;
-				all_flags |= s.flags;
-				s.flags = 0;
-			}
-			if (!scan_key(&s))
+			if (!(s.depth == 1 ? scan_top_key(&s, &top) : scan_key(&s)))
 				break;
 			step = STEP_VALUE;
-			if (depth == 1)
-			{
-				key_len = s.key_end - key;
-				key_flags = s.flags;
-				all_flags |= s.flags;
-				s.flags = 0;
-			}
 		}
-		else if (step == STEP_AFTER && depth > 0)
+		else if (step == STEP_AFTER && s.depth > 0)
 		{
-			if (depth == 1 && top_object && field != NULL && key != NULL)
-			{
-				value.span_len = s.p - value.span;
-				value.flags = s.flags;
-				field(arg, key, key_len, key_flags, &value);
-			}
+			if (s.depth == 1 && top.is_object && top.field != NULL && top.key != NULL)
+				give_field(&s, &top);
 			skip_space(&s);
 			step = after_value(&s);
 		}
@@ -527,7 +551,7 @@ dpipe_json_scan(const char *text, int len, DpipeJsonFieldCallback field,
 	skip_space(&s);
 	if (s.error == DPIPE_JSON_OK && s.p < s.end)
 		fail(&s, DPIPE_JSON_UNEXPECTED_CHARACTER);
-	document->root.flags = all_flags | s.flags;
+	document->root.flags = top.flags | s.flags;
 	document->error = s.error;
 	document->error_at = s.p - s.start;
 	return s.error == DPIPE_JSON_OK;

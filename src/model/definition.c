@@ -50,58 +50,6 @@ dpipe_model_check_owner(const DpipeNode *node)
 						errmsg("must be owner of model %s", node->name)));
 }
 
-static DpipeStatement lock_definitions = {
-"SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}};
-
-static DpipeStatement select_owner = {"SELECT m.owner, r.oid FROM dpipe.model m"
-	"  LEFT JOIN dpipe.incarnation i ON i.id = m.incarnation"
-	"   AND i.database_oid = (SELECT d.oid FROM pg_catalog.pg_database d"
-	"         WHERE d.datname = pg_catalog.current_database())"
-	"  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = m.owner"
-	"   AND (r.oid = m.owner_oid OR i.id IS NULL)"
-	" WHERE m.name = $1",
-	1,
-{TEXTOID}};
-
-/*
- * The role that owns the model, after a check that the current user may act
- * as it; InvalidOid when there is no such model. In a copy that was not
- * adopted the owner is whoever has the name; here a role that was dropped and
- * made again under it is another one.
- */
-static Oid
-lock_model(const char *name)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi	spi;
-	Datum		args[1] = {CStringGetTextDatum(name)};
-	bool		isnull = true;
-	Datum		oid = (Datum) 0;
-	char	   *owner_name = NULL;
-
-	dpipe_spi_begin(&spi);
-	(void) dpipe_spi_run(&lock_definitions, NULL, NULL, false, 0);
-	if (dpipe_spi_run(&select_owner, args, NULL, false, 1) > 0)
-	{
-		owner_name = dpipe_spi_text(0, 1, cxt);
-		oid = dpipe_spi_datum(0, 2, &isnull);
-	}
-	dpipe_spi_end(&spi);
-
-	if (owner_name == NULL)
-		return InvalidOid;
-	if (isnull)
-	{
-		/* Its owner is gone: an administrator may take it over. */
-		if (superuser())
-			return GetUserId();
-	}
-	else if (dpipe_may_act_as(DatumGetObjectId(oid)))
-		return DatumGetObjectId(oid);
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model %s", name)));
-}
-
 /* ---------- create or replace ---------- */
 
 static void
@@ -288,7 +236,7 @@ dpipe_create_model(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("config of a model must be a JSON object")));
 
-	node->owner = lock_model(node->name);
+	node->owner = dpipe_definition_lock(DPIPE_MODEL, node->name);
 	if (!OidIsValid(node->owner))
 		node->owner = GetUserId();
 	node->owner_name = GetUserNameFromId(node->owner, false);
@@ -325,7 +273,7 @@ dpipe_drop_model(PG_FUNCTION_ARGS)
 	DpipeSpi	spi;
 	Datum		args[1] = {CStringGetTextDatum(name)};
 
-	if (!OidIsValid(lock_model(name)))
+	if (!OidIsValid(dpipe_definition_lock(DPIPE_MODEL, name)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
 	dpipe_spi_begin(&spi);

@@ -19,6 +19,7 @@
 #include "utils/varlena.h"
 
 #include "base/spi.h"
+#include "catalog/catalog.h"
 #include "project/loading.h"
 #include "project/manifest.h"
 #include "project/node.h"
@@ -60,52 +61,6 @@ pj_path_to_store(void)
 	return buf.data;
 }
 
-/* ---------- who may ---------- */
-
-static DpipeStatement lock_definitions = {
-	"SELECT 1 FROM dpipe.incarnation FOR NO KEY UPDATE", 0, {0}};
-
-static DpipeStatement select_owner = {
-	"SELECT p.owner, r.oid FROM dpipe.project p"
-	"  LEFT JOIN dpipe.incarnation i ON i.id = p.incarnation"
-	"   AND i.database_oid = (SELECT d.oid FROM pg_catalog.pg_database d"
-	"         WHERE d.datname = pg_catalog.current_database())"
-	"  LEFT JOIN pg_catalog.pg_roles r ON r.rolname = p.owner"
-	"   AND (r.oid = p.owner_oid OR i.id IS NULL)"
-	" WHERE p.name = $1",
-	1,
-	{TEXTOID}};
-
-/*
- * The owner of the project, after a check that the current user may act as
- * it; InvalidOid when there is no such project.
- */
-static Oid
-lock_project(const char *name)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	DpipeSpi	spi;
-	Datum		args[1] = {CStringGetTextDatum(name)};
-	bool		isnull = true;
-	Datum		oid = (Datum) 0;
-	char	   *owner = NULL;
-
-	dpipe_spi_begin(&spi);
-	(void) dpipe_spi_run(&lock_definitions, NULL, NULL, false, 0);
-	if (dpipe_spi_run(&select_owner, args, NULL, false, 1) > 0)
-	{
-		owner = dpipe_spi_text(0, 1, cxt);
-		oid = dpipe_spi_datum(0, 2, &isnull);
-	}
-	dpipe_spi_end(&spi);
-	if (owner == NULL)
-		return InvalidOid;
-	if (isnull ? superuser() : dpipe_may_act_as(DatumGetObjectId(oid)))
-		return isnull ? GetUserId() : DatumGetObjectId(oid);
-	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					errmsg("must be owner of project %s", name)));
-}
-
 /* ---------- reading ---------- */
 
 static DpipeStatement select_files = {
@@ -122,7 +77,7 @@ pj_read_stored(PjLoad *load)
 	DpipeSpi	spi;
 	Datum		args[1] = {CStringGetTextDatum(load->name)};
 	uint64		n;
-	Oid			owner = lock_project(load->name);
+	Oid			owner = dpipe_definition_lock(DPIPE_PROJECT, load->name);
 
 	load->is_new = !OidIsValid(owner);
 	if (!load->is_new)
@@ -526,7 +481,7 @@ dpipe_drop_project(PG_FUNCTION_ARGS)
 	DpipeSpi	spi;
 	Datum		args[1] = {CStringGetTextDatum(name)};
 
-	if (!OidIsValid(lock_project(name)))
+	if (!OidIsValid(dpipe_definition_lock(DPIPE_PROJECT, name)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("project \"%s\" does not exist", name)));
 	dpipe_spi_begin(&spi);

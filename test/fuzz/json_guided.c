@@ -8,7 +8,7 @@
  * (Numbers beyond numeric are json_scan.c's, which asks a server.) Texts that
  * are no UTF-8 are scanned only, for what the sanitizers say.
  *
- * test/t/207_json_guided.pl builds and runs it.
+ * test/t/209_json_guided.pl builds and runs it.
  */
 #include "postgres_fe.h"
 
