@@ -29,6 +29,13 @@ SELECT m -> 'docs' -> 'doc.m.of_b', m -> 'metadata' -> 'project_id', m -> 'metad
 -- Hooks are nodes, and no selection holds them.
 SELECT unique_id FROM dpipe_ls(options => '{"resource_type": "all"}') WHERE resource_type NOT IN ('test') ORDER BY 1;
 
+-- What is there of it.
+SELECT dpipe_catalog() -> 'nodes';
+CREATE VIEW b AS SELECT 1 AS id, 'x'::varchar(3) AS "Name";
+COMMENT ON COLUMN b.id IS 'key';
+SELECT k, v #- '{metadata,owner}' #- '{metadata,database}' FROM jsonb_each(dpipe_catalog() -> 'nodes') e(k, v);
+DROP VIEW b;
+
 -- What is wrong with a call.
 SELECT dpipe_manifest('{"select": "a"}');
 SELECT dpipe_manifest('{"project": "other"}');

@@ -253,6 +253,18 @@ extern const JinjaMacroInfo *jinja_template_macro(const JinjaTemplate *tmpl,
 extern JinjaValue *jinja_macro(JinjaEnv *env, JinjaContext *context,
 							   JinjaTemplate *tmpl, int i);
 /*
+ * Let the host know of calls: "hook" is told the mark of a marked macro that
+ * the template that is rendered calls itself, not from within a macro. Marks
+ * must live as long as the environment.
+ */
+typedef void (*JinjaCallHook) (void *arg, const char *mark);
+
+extern void jinja_env_on_call(JinjaEnv *env, JinjaCallHook hook, void *arg);
+extern JinjaValue *jinja_mark_macro(JinjaValue *macro, const char *mark);
+/* Is a macro being called? */
+extern bool jinja_in_macro(const JinjaEnv *env);
+
+/*
  * An option of a JINJA_TAG_OPTIONS block; NULL if it is not there, true if it
  * has no value.
  */

@@ -77,6 +77,7 @@ typedef struct JnMacro
 	JinjaContext *context;
 	const char *template_name;
 	const char *name;			/* NULL: the caller() of a call block */
+	const char *mark;			/* of the host's, or NULL */
 } JnMacro;
 
 struct JinjaValue
@@ -371,6 +372,8 @@ struct JinjaEnv
 	MemoryContextCallback gone;
 	JnDict		globals;
 	bool		lenient;
+	JinjaCallHook on_call;		/* or NULL */
+	void	   *on_call_arg;
 
 	/* where evaluation stands */
 	const char *tmpl_name;

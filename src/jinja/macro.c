@@ -219,6 +219,8 @@ jn_call_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	JnCallFrame frame;
 	JinjaValue *result;
 
+	if (env->on_call != NULL && env->frames == NULL && macro->mark != NULL)
+		env->on_call(env->on_call_arg, macro->mark);
 	frame.prev = env->frames;
 	frame.name = macro_name(macro);
 	frame.template_name = env->tmpl_name;
@@ -254,6 +256,27 @@ bool
 jinja_returning(JinjaEnv *env)
 {
 	return env->returned != NULL;
+}
+
+void
+jinja_env_on_call(JinjaEnv *env, JinjaCallHook hook, void *arg)
+{
+	env->on_call = hook;
+	env->on_call_arg = arg;
+}
+
+JinjaValue *
+jinja_mark_macro(JinjaValue *macro, const char *mark)
+{
+	Assert(macro->kind == JINJA_MACRO);
+	macro->u.macro.mark = mark;
+	return macro;
+}
+
+bool
+jinja_in_macro(const JinjaEnv *env)
+{
+	return env->frames != NULL;
 }
 
 /* Macro "i" of a template; it has no scope around it. */

@@ -89,6 +89,19 @@ find_places(DpipeHost *host)
 	places = table;
 }
 
+bool
+dpipe_is_builtin_macro(const char *name)
+{
+	if (places == NULL)
+	{
+		DpipeHost	host = {.env = jinja_env_create(CurrentMemoryContext)};
+
+		find_places(&host);
+		jinja_env_destroy(host.env);
+	}
+	return hash_search(places, name, HASH_FIND, NULL) != NULL;
+}
+
 JinjaValue *
 dpipe_builtin_macro(DpipeHost *host, const char *name)
 {
@@ -97,8 +110,11 @@ dpipe_builtin_macro(DpipeHost *host, const char *name)
 	if (places == NULL)
 		find_places(host);
 	place = hash_search(places, name, HASH_FIND, NULL);
-	return place == NULL ? NULL
-		: jinja_macro(host->env, host->context, builtin_template(host, place->file), place->index);
+	if (place == NULL)
+		return NULL;
+	return jinja_mark_macro(jinja_macro(host->env, host->context,
+										builtin_template(host, place->file), place->index),
+							place->name);
 }
 
 List *

@@ -72,13 +72,21 @@ pj_strip(const char *text, int *len)
 	return text;
 }
 
+static bool
+ends_with(const char *s, const char *end)
+{
+	int			n = strlen(s) - strlen(end);
+
+	return n >= 0 && pg_strcasecmp(s + n, end) == 0;
+}
+
 static char *
 to_server_text(const char *path, char *bytes, int len)
 {
 	char	   *text;
 
-	/* A byte order mark is none of the text. */
-	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
+	/* A byte order mark is none of the text; dbt's checksum of a seed has it. */
+	if (!ends_with(path, ".csv") && len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
 		memmove(bytes, bytes + 3, len -= 3);
 	bytes[len] = '\0';
 	if (pg_encoding_verifymbstr(PG_UTF8, bytes, len) != len || memchr(bytes, '\0', len) != NULL)
@@ -225,14 +233,6 @@ names_in(const char *full)
 }
 
 /* ---------- which files ---------- */
-
-static bool
-ends_with(const char *s, const char *end)
-{
-	int			n = strlen(s) - strlen(end);
-
-	return n >= 0 && pg_strcasecmp(s + n, end) == 0;
-}
 
 /* dbt looks for "[!.#~]*.sql" and the like. */
 static bool
@@ -423,6 +423,8 @@ read_project(Origin *o, const char *root, const char *prefix)
 	if (text == NULL)
 		return NULL;
 	project = pj_settle(o->load, prefix, text, len);
+	text = (char *) pj_strip(text, &len);
+	project->checksum = sha256_hex(text, len);
 	text = origin_text(o, root, prefix, ".dbtignore", &len);
 	if (text != NULL)
 		project->ignored = pj_ignore_patterns(psprintf("%s.dbtignore", prefix), text);

@@ -11,6 +11,7 @@
 #include "common/md5.h"
 #include "utils/builtins.h"
 
+#include "project/host.h"
 #include "project/loading.h"
 
 /* Keys of a test that are configuration and no arguments. */
@@ -394,10 +395,16 @@ merged_tags(const Test *t, List *tags)
 static void
 find_references(Test *t, PjNode *node)
 {
+	char	   *macro_name = psprintf("test_%s", t->name);
+	const PjMacro *macro = pj_resolve_macro(t->load, node->project, macro_name);
 	PdDoc	   *ref;
 
-	if (t->namespace != NULL || (strcmp(t->name, "not_null") != 0 && strcmp(t->name, "unique") != 0) ||
-		pj_resolve_macro(t->load, node->project, psprintf("test_%s", t->name)) != NULL)
+	/* What it is called with is not asked for the macro that it depends on. */
+	if (macro != NULL || dpipe_is_builtin_macro(macro_name))
+		node->macros = lappend(node->macros, macro != NULL ? (void *) macro->unique_id
+							   : psprintf("macro.dbt.%s", macro_name));
+	if (t->namespace != NULL || macro != NULL ||
+		(strcmp(t->name, "not_null") != 0 && strcmp(t->name, "unique") != 0))
 	{
 		pj_parse_test_arguments(t->load, node, t->args);
 		return;

@@ -442,6 +442,8 @@ project_node(DpipeGraph *graph, PdDoc *doc)
 	node->resource_type = text_of(doc, "resource_type");
 	node->package = text_of(doc, "package_name");
 	node->path = text_of(doc, "original_file_path");
+	if (node->path != NULL && strncmp(node->path, "./", 2) == 0)
+		node->path += 2;
 	node->fqn = pd_get(doc, "fqn");
 	node->enabled = true;
 	for (int i = 0; pd_is(tags, PD_LIST) && i < tags->n; i++)
@@ -497,7 +499,8 @@ read_documents(const char *project, DpipeGraph *graph)
 }
 
 static DpipeStatement select_paths = {
-	"SELECT f.path FROM dpipe.project_file f WHERE f.project = $1",
+	"SELECT f.path FROM dpipe.project_file f WHERE f.project = $1"
+	" UNION ALL SELECT 'dbt_project.yml'",
 	1,
 	{TEXTOID}};
 

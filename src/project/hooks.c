@@ -40,6 +40,7 @@ project_file(PjProject *project)
 
 	file->kind = PJ_OTHER;
 	file->project = project;
+	file->checksum = project->checksum;
 	file->original = file->relative = "dbt_project.yml";
 	file->path = psprintf("%sdbt_project.yml", project->prefix);
 	return file;

@@ -185,7 +185,8 @@ extern const DpipeBuiltinFile dpipe_builtin_files[];	/* the last has no name */
 /* The blocks that dbt adds to the language. */
 extern const JinjaDialect dpipe_dialect;
 
-/* A macro of dbt's own; NULL: there is none of that name. */
+extern bool dpipe_is_builtin_macro(const char *name);
+/* A macro of dbt's own, marked with its name; NULL: there is none of that name. */
 extern JinjaValue *dpipe_builtin_macro(DpipeHost *host, const char *name);
 /* All names of them, char *. */
 extern List *dpipe_builtin_names(DpipeHost *host);

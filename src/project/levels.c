@@ -91,6 +91,7 @@ static const Kind kinds[] = {
 		"{\"enabled\":true,\"group\":null,\"meta\":{},\"export_as\":null,\"schema\":null,"
 		"\"cache\":{\"enabled\":false}}",
 	" ", " meta ", false},
+	{"group", "models", NULL, "{\"meta\":{}}", " ", " meta ", false},
 	{"unit_test", "unit_tests", NULL,
 		"{\"tags\":[],\"meta\":{},\"enabled\":true,\"static_analysis\":null}", " tags ", " meta ",
 	false},

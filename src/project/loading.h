@@ -74,6 +74,7 @@ struct PjProject
 	bool		is_root;
 	PdDoc	   *doc;			/* dbt_project.yml, rendered */
 	PdDoc	   *raw;			/* as written */
+	const char *checksum;		/* of that file */
 	PdDoc	   *vars;
 	PdDoc	   *quoting;
 	List	   *paths[PJ_OTHER];	/* char *, by kind */

@@ -139,9 +139,55 @@ note_call(const JinjaCallInfo *call, void *arg)
 
 /* ---------- documents ---------- */
 
+/* Behind "block" where it stands at p, else NULL; \r\n is a newline, too. */
+static const char *
+behind(const char *p, const char *block)
+{
+	for (; *block; p++, block++)
+	{
+		if (*block == '\n' && p[0] == '\r' && p[1] == '\n')
+			p++;
+		if (*p != *block)
+			return NULL;
+	}
+	return p;
+}
+
+/*
+ * A block with the white space around that {%- and -%} take away, which dbt
+ * counts in.
+ */
+static PdDoc *
+block_text(const char *text, const JinjaMacroInfo *info)
+{
+	char	   *block = pnstrdup(info->text, info->text_len);
+	const char *mark = block + strspn(block, " \t\r\n");
+	const char *start = text;
+	const char *end = NULL;
+
+	while (*start && (end = behind(start, mark)) == NULL)
+		start++;
+	if (end == NULL)
+		return pd_string(block);
+	if (strncmp(mark, "{%-", 3) == 0)
+	{
+		const char *space = start;
+
+		while (space > text && isspace((unsigned char) space[-1]))
+			space--;
+		/* What ends with -%} has had it. */
+		if (space - text < 3 || strncmp(space - 3, "-%}", 3) != 0)
+			start = space;
+	}
+	if (end - start >= 3 && strncmp(end - 3, "-%}", 3) == 0)
+		while (isspace((unsigned char) *end))
+			end++;
+	return pd_string_len(start, end - start);
+}
+
 static PdDoc *
 base_doc(PjScope *scope, const char *package, const char *name, const char *path,
-		 const JinjaTemplate *tmpl, int i)
+		 const char *file_text, const JinjaTemplate *tmpl, int i)
 {
 	const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
 	Calls		calls = {scope, package, name, pd_list()};
@@ -157,7 +203,7 @@ base_doc(PjScope *scope, const char *package, const char *name, const char *path
 	pd_put(doc, "path", pd_string(path));
 	pd_put(doc, "original_file_path", pd_string(path));
 	pd_put(doc, "unique_id", pd_string(psprintf("macro.%s.%s", package, name)));
-	pd_put(doc, "macro_sql", pd_string_len(info->text, info->text_len));
+	pd_put(doc, "macro_sql", block_text(file_text, info));
 	pd_put(doc, "depends_on", depends);
 	return doc;
 }
@@ -232,13 +278,19 @@ put_patch(PjManifest *m, const PjMacro *macro, PdDoc *doc)
 static PdDoc *
 signature(const JinjaMacroInfo *info)
 {
+	List	   *names = NIL;
 	PdDoc	   *list = pd_list();
+	ListCell   *lc;
 
 	for (int i = 0; i < info->nparams; i++)
+		names = lappend(names, (void *) info->params[i]);
+	if (strcmp(info->tag, "materialization") == 0)
+		names = list_make1("supported_languages");
+	foreach(lc, names)
 	{
 		PdDoc	   *argument = pd_dict();
 
-		pd_put(argument, "name", pd_string(info->params[i]));
+		pd_put(argument, "name", pd_string(lfirst(lc)));
 		pd_append(list, argument);
 	}
 	return list;
@@ -249,11 +301,12 @@ macro_doc(PjManifest *m, PjScope *scope, PjMacro *macro)
 {
 	const JinjaMacroInfo *info = jinja_template_macro(macro->file->tmpl, macro->index);
 	PdDoc	   *doc = base_doc(scope, macro->project->name, macro->name, macro->file->original,
-							   macro->file->tmpl, macro->index);
+							   macro->file->text, macro->file->tmpl, macro->index);
 
 	if (strcmp(macro->tag, "materialization") == 0)
 		pd_put(doc, "supported_languages", languages(scope->env, macro));
-	if (pd_truth(pd_get(m->load->flags, "validate_macro_args")))
+	if (macro->file->kind == PJ_MACRO &&
+		pd_truth(pd_get(m->load->flags, "validate_macro_args")))
 		pd_put(doc, "arguments", signature(info));
 	put_patch(m, macro, doc);
 	return doc;
@@ -272,7 +325,7 @@ put_builtin(PjManifest *m, PjScope *scope, PdDoc *macros)
 			const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
 			bool		test = strcmp(info->tag, "test") == 0;
 			PdDoc	   *doc = base_doc(scope, "dbt", psprintf("%s%s", test ? "test_" : "", info->name),
-									   file->name, tmpl, i);
+									   file->name, file->text, tmpl, i);
 
 			pd_put(macros, pd_get_text(doc, "unique_id"), pj_manifest_doc(m, "macro", doc));
 		}

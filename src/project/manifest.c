@@ -85,6 +85,13 @@ is_kind(const PjNode *node, const char *resource_type)
 	return strcmp(node->resource_type, resource_type) == 0;
 }
 
+/* A test of something that is not there stays among the nodes, disabled. */
+static bool
+is_shown(const PjNode *node)
+{
+	return node->enabled || pd_truth(pd_get(node->more, "unresolved"));
+}
+
 /* The section of a manifest that nodes of a kind stand in. */
 static const char *
 section_of(const PjNode *node)
@@ -105,6 +112,17 @@ section_of(const PjNode *node)
 	return "nodes";
 }
 
+/* Its configuration has all of its tags and meta. */
+static void
+settle_exposure(PdDoc *doc)
+{
+	PdDoc	   *config = pd_copy_top(pd_get(doc, "config"));
+
+	pd_put(config, "tags", pd_get(doc, "tags"));
+	pd_put(config, "meta", pd_get(doc, "meta"));
+	pd_put(doc, "config", config);
+}
+
 static PdDoc *
 node_doc(PjManifest *m, const PjNode *node)
 {
@@ -116,6 +134,8 @@ node_doc(PjManifest *m, const PjNode *node)
 	doc = pj_manifest_doc(m, kind, node->more);
 	if (is_kind(node, "model"))
 		pj_manifest_model(m, node, doc);
+	else if (is_kind(node, "exposure"))
+		settle_exposure(doc);
 	else if (is_kind(node, "metric"))
 		pj_manifest_metric(m, node, doc);
 	else if (is_kind(node, "semantic_model"))
@@ -168,7 +188,7 @@ put_maps(PjManifest *m)
 	{
 		const PjNode *node = lfirst(lc);
 
-		if (!node->enabled)
+		if (!is_shown(node))
 			continue;
 		pd_put(children, node->unique_id, pd_list());
 		pd_put(parents, node->unique_id, pd_strings(node->depends_on));
@@ -177,7 +197,7 @@ put_maps(PjManifest *m)
 	{
 		const PjNode *node = lfirst(lc);
 
-		if (!node->enabled)
+		if (!is_shown(node))
 			continue;
 		foreach(parent, node->depends_on)
 			add_to(children, lfirst(parent), node->unique_id);
@@ -208,7 +228,8 @@ put_groups(PjManifest *m)
 		const PjNode *node = lfirst(lc);
 		const char *group = pd_get_text(node->more, "group");
 
-		if (node->enabled && group != NULL)
+		/* Unit tests have a group, too, but are in none. */
+		if (node->enabled && group != NULL && !is_kind(node, "unit_test"))
 			add_to(map, group, node->unique_id);
 	}
 	pd_put(m->doc, "groups", docs);
@@ -235,7 +256,7 @@ put_nodes(PjManifest *m)
 		PdDoc	   *list;
 
 		CHECK_FOR_INTERRUPTS();
-		if (node->enabled)
+		if (is_shown(node))
 		{
 			pd_put(pd_get(m->doc, section_of(node)), node->unique_id, node_doc(m, node));
 			continue;
@@ -327,27 +348,36 @@ quoting(const PjLoad *load)
 	return doc;
 }
 
-static PdDoc *
-metadata(const PjLoad *load)
+PdDoc *
+pj_artifact_metadata(const PjLoad *load, const char *schema_version)
 {
 	PdDoc	   *doc = pd_dict();
-	TimestampTz started = GetCurrentStatementStartTimestamp();
 
-	pd_put(doc, "dbt_schema_version", pd_string(SCHEMA_VERSION));
+	pd_put(doc, "dbt_schema_version", pd_string(schema_version));
 	pd_put(doc, "dbt_version", pd_string(DPIPE_DBT_VERSION));
 	pd_put(doc, "generated_at", pd_string(iso_time(GetCurrentTimestamp(), "Z")));
 	pd_put(doc, "invocation_id",
 		   pd_string(DatumGetCString(DirectFunctionCall1(uuid_out,
 														 DirectFunctionCall1(gen_random_uuid, 0)))));
-	pd_put(doc, "invocation_started_at", pd_string(iso_time(started, "Z")));
+	pd_put(doc, "invocation_started_at",
+		   pd_string(iso_time(GetCurrentStatementStartTimestamp(), "Z")));
 	pd_put(doc, "env", custom_env(load));
+	return doc;
+}
+
+static PdDoc *
+metadata(const PjLoad *load)
+{
+	PdDoc	   *doc = pj_artifact_metadata(load, SCHEMA_VERSION);
+
 	pd_put(doc, "project_name", pd_string(load->root->name));
 	pd_put(doc, "project_id", pd_string(md5_hex(load->root->name)));
 	pd_put(doc, "user_id", pd_null());
 	pd_put(doc, "send_anonymous_usage_stats", pd_bool(false));
 	pd_put(doc, "adapter_type", pd_string("postgres"));
 	pd_put(doc, "quoting", quoting(load));
-	pd_put(doc, "run_started_at", pd_string(iso_time(started, "+00:00")));
+	pd_put(doc, "run_started_at",
+		   pd_string(iso_time(GetCurrentStatementStartTimestamp(), "+00:00")));
 	return doc;
 }
 
@@ -369,6 +399,7 @@ pj_manifest(const char *project)
 	put_docs(&m);
 	pj_manifest_macros(&m, pd_get(m.doc, "macros"));
 	put_groups(&m);
+	pd_put(m.doc, "selectors", pj_manifest_selectors(pd_get(m.definition, "selectors")));
 	put_maps(&m);
 	return m.doc;
 }

@@ -4,6 +4,7 @@
  *
  *		manifest.c		the verb, sections, maps
  *		shape.c			fields of each kind of node
+ *		selectordoc.c	selectors.yml
  *		macrodoc.c		macros, and what they call
  *		semantic.c		metrics, semantic models, saved queries
  *		modeldoc.c		models and unit tests: keys and checksums
@@ -27,6 +28,9 @@ typedef struct PjManifest
 /* The manifest of a stored project. */
 extern PdDoc *pj_manifest(const char *project);
 
+/* What artifacts of dbt begin with. */
+extern PdDoc *pj_artifact_metadata(const PjLoad *load, const char *schema_version);
+
 /*
  * The project that options name, else the only one there is. Raises when
  * there is none, and for other options: "what" they are given to.
@@ -41,6 +45,9 @@ extern void pj_manifest_unit_test(PjManifest *m, const PjNode *node, PdDoc *doc)
 extern void pj_manifest_metric(PjManifest *m, const PjNode *node, PdDoc *doc);
 extern void pj_manifest_semantic_model(PjManifest *m, const PjNode *node, PdDoc *doc);
 extern void pj_manifest_saved_query(PjManifest *m, const PjNode *node, PdDoc *doc);
+
+/* selectordoc.c: what selectors.yml defines, by name */
+extern PdDoc *pj_manifest_selectors(const PdDoc *file);
 
 /* macrodoc.c: all macros by their ids */
 extern void pj_manifest_macros(PjManifest *m, PdDoc *macros);

@@ -213,13 +213,95 @@ contract_checksum(const PdDoc *doc)
 	return sha256_hex(buf.data);
 }
 
+/* The time of a date, in UTC if it names no zone. */
+static char *
+iso_time(const char *date)
+{
+	char	   *text = pstrdup(date);
+	int			len = strlen(text);
+
+	if (len == 10)
+		return psprintf("%sT00:00:00+00:00", text);
+	if (len > 10 && text[10] == ' ')
+		text[10] = 'T';
+	if (len > 10 && strpbrk(text + 11, "+-Z") == NULL)
+		return psprintf("%s+00:00", text);
+	return text;
+}
+
+/* ---------- unit tests ---------- */
+
+static const char *
+field_repr(JinjaEnv *env, const PdDoc *doc, const char *name)
+{
+	PdDoc	   *value = pd_get(doc, name);
+
+	return repr(env, value != NULL ? value : pd_null());
+}
+
+/* As Python prints dbt's object of rows. */
+static void
+append_fixture(StringInfo buf, JinjaEnv *env, const PdDoc *doc, bool input)
+{
+	const char *format = pd_get_text(doc, "format");
+	const char *name = format == NULL || strcmp(format, "dict") == 0 ? "Dict"
+		: strcmp(format, "csv") == 0 ? "CSV" : "SQL";
+
+	appendStringInfo(buf, "UnitTest%sFixture(", input ? "Input" : "Output");
+	if (input)
+		appendStringInfo(buf, "input=%s, ", field_repr(env, doc, "input"));
+	appendStringInfo(buf, "rows=%s, format=<UnitTestFormat.%s: '%s'>, fixture=%s)",
+					 field_repr(env, doc, "rows"), name, format != NULL ? format : "dict",
+					 field_repr(env, doc, "fixture"));
+}
+
+static char *
+unit_test_checksum(const PdDoc *doc)
+{
+	JinjaEnv   *env = jinja_env_create(CurrentMemoryContext);
+	PdDoc	   *versions = pd_get(doc, "versions");
+	PdDoc	   *given = pd_get(doc, "given");
+	PdDoc	   *overrides = pd_get(doc, "overrides");
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s-", pd_get_text(doc, "model"));
+	if (pd_is_null(versions))
+		appendStringInfoString(&buf, "None");
+	else
+		appendStringInfo(&buf, "UnitTestNodeVersions(include=%s, exclude=%s)",
+						 field_repr(env, versions, "include"), field_repr(env, versions, "exclude"));
+	appendStringInfoString(&buf, "-[");
+	for (int i = 0; pd_is(given, PD_LIST) && i < given->n; i++)
+	{
+		appendStringInfoString(&buf, i > 0 ? ", " : "");
+		append_fixture(&buf, env, given->u.items[i], true);
+	}
+	appendStringInfoString(&buf, "]-");
+	append_fixture(&buf, env, pd_get(doc, "expect"), false);
+	if (pd_is_null(overrides))
+		appendStringInfoString(&buf, "-None");
+	else
+		appendStringInfo(&buf, "-UnitTestOverrides(macros=%s, vars=%s, env_vars=%s)",
+						 field_repr(env, overrides, "macros"), field_repr(env, overrides, "vars"),
+						 field_repr(env, overrides, "env_vars"));
+	for (int i = 0; pd_is(given, PD_LIST) && i < given->n; i++)
+		if (pd_truth(pd_get(given->u.items[i], "fixture")))
+			appendStringInfo(&buf, "-%s", field_repr(env, given->u.items[i], "rows"));
+	jinja_env_destroy(env);
+	return sha256_hex(buf.data);
+}
+
 /* ---------- doors ---------- */
 
 void
 pj_manifest_model(PjManifest *m, const PjNode *node, PdDoc *doc)
 {
 	PdDoc	   *contract = pd_get(doc, "contract");
+	const char *date = pd_get_text(doc, "deprecation_date");
 
+	if (date != NULL)
+		pd_put(doc, "deprecation_date", pd_string(iso_time(date)));
 	if (node->enabled)
 		pd_put(doc, "primary_key", primary_key(m, node, doc));
 	if (node->enabled && pd_truth(pd_get(contract, "enforced")))
@@ -233,6 +315,5 @@ pj_manifest_model(PjManifest *m, const PjNode *node, PdDoc *doc)
 void
 pj_manifest_unit_test(PjManifest *m, const PjNode *node, PdDoc *doc)
 {
-	if (pd_get(node->more, "description") == NULL)
-		pd_put(doc, "description", pd_string(""));
+	pd_put(doc, "checksum", pd_string(unit_test_checksum(doc)));
 }

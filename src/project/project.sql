@@ -96,3 +96,7 @@ COMMENT ON FUNCTION dpipe_drop_project(text) IS 'removes a dbt project; what its
 CREATE FUNCTION dpipe_manifest(options jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_manifest';
 COMMENT ON FUNCTION dpipe_manifest(jsonb) IS 'a dbt project as the manifest.json that dbt would write, version 12';
+
+CREATE FUNCTION dpipe_catalog(options jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dpipe_catalog';
+COMMENT ON FUNCTION dpipe_catalog(jsonb) IS 'what is there of a dbt project, as the catalog.json that dbt would write, version 1';

@@ -692,7 +692,13 @@ load_group(PjLoad *load, PjFile *file, PdDoc *entry)
 {
 	const char *id = psprintf("group.%s.%s", file->project->name, pd_get_text(entry, "name"));
 	PdDoc	   *doc = pd_copy_top(entry);
+	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	PjNode		node = {.resource_type = "group",.project = file->project,.file = file,.fqn = fqn};
 
+	/* dbt has no configuration of groups by path; it takes that of models. */
+	pd_append(fqn, pd_get(entry, "name"));
+	node.patch_config = pd_get(entry, "config");
+	pd_put(doc, "config", pj_node_config(load, &node));
 	pd_put(doc, "package_name", pd_string(file->project->name));
 	pd_put(doc, "path", pd_string(file->relative));
 	pd_put(doc, "original_file_path", pd_string(file->original));

@@ -142,6 +142,9 @@ not_found(PjNode *node, const char *kind, const char *name, const char *package,
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("%s", buf.data)));
 	node->enabled = false;
 	pd_put(node->config, "enabled", pd_bool(false));
+	if (node->more == NULL)
+		node->more = pd_dict();
+	pd_put(node->more, "unresolved", pd_bool(true));
 	if (!disabled)
 		ereport(WARNING, (errmsg("%s", buf.data)));
 }
@@ -344,6 +347,7 @@ resolve_unit_test(PjLoad *load, PjNode *test)
 	const char *name = pd_get_text(test->more, "model");
 	PdDoc	   *versions = pd_get(test->more, "versions");
 	List	   *models = list_copy(pj_table_get(load->by_name, name));
+	const PjNode whole = *test;
 	int			found = 0;
 	ListCell   *lc;
 
@@ -361,7 +365,7 @@ resolve_unit_test(PjLoad *load, PjNode *test)
 		found++;
 		if (model->version != NULL)
 		{
-			own = copy_for_version(load, test, model);
+			own = copy_for_version(load, &whole, model);
 			load->nodes = lappend(load->nodes, own);
 			test->enabled = false;
 			test->unique_id = NULL;

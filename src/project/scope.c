@@ -243,19 +243,62 @@ fn_metric(JinjaEnv *env, void *arg, const JinjaArgs *args)
 
 /* ---------- macros ---------- */
 
+/* A macro that the node itself calls, in dbt's words: that it depends on. */
+void
+pj_note_macro(PjScope *scope, const char *id)
+{
+	PjNode	   *node = scope->node;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (node == NULL || scope->host.execute || jinja_in_macro(scope->env))
+		return;
+	foreach(lc, node->macros)
+	{
+		if (strcmp(lfirst(lc), id) == 0)
+			return;
+	}
+	old = MemoryContextSwitchTo(scope->load->cxt);
+	node->macros = lappend(node->macros, pstrdup(id));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * A generic test depends on one test, which may be known before, and what its
+ * arguments call: dbt lets it see no other macros while it is parsed.
+ */
+static bool
+is_seen_by_test(const PjNode *node, const char *mark)
+{
+	const char *dot = strrchr(mark, '.');
+	const char *name = dot != NULL ? dot + 1 : mark;
+	ListCell   *lc;
+
+	if (strcmp(name, "get_where_subquery") == 0)
+		return true;
+	foreach(lc, node->macros)
+	{
+		if (strstr(lfirst(lc), ".test_") != NULL)
+			return false;
+	}
+	return strncmp(name, "test_", 5) == 0;
+}
+
+/* Macros are marked with their id, dbt's own with their name. */
+static void
+note_call(void *arg, const char *mark)
+{
+	PjScope    *scope = arg;
+
+	if (scope->node->test_metadata == NULL || is_seen_by_test(scope->node, mark))
+		pj_note_macro(scope, strchr(mark, '.') != NULL ? mark : psprintf("macro.dbt.%s", mark));
+}
+
 JinjaValue *
 pj_macro_value(PjScope *scope, PjMacro *macro)
 {
-	PjNode	   *node = scope->node;
-
-	if (node != NULL && !scope->host.execute && !list_member_ptr(node->macros, (void *) macro->unique_id))
-	{
-		MemoryContext old = MemoryContextSwitchTo(scope->load->cxt);
-
-		node->macros = lappend(node->macros, (void *) macro->unique_id);
-		MemoryContextSwitchTo(old);
-	}
-	return jinja_macro(scope->env, scope->context, macro->file->tmpl, macro->index);
+	return jinja_mark_macro(jinja_macro(scope->env, scope->context, macro->file->tmpl,
+										macro->index), macro->unique_id);
 }
 
 /* A package as a namespace of its macros. */
@@ -387,8 +430,16 @@ find_macro(DpipeHost *host, const char *package, const char *name)
 /* ---------- names ---------- */
 
 static JinjaValue *
-fn_false(JinjaEnv *env, void *arg, const JinjaArgs *args)
+fn_is_incremental(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
+	pj_note_macro(arg, "macro.dbt.is_incremental");
+	return jinja_bool(env, false);
+}
+
+static JinjaValue *
+fn_should_full_refresh(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	pj_note_macro(arg, "macro.dbt.should_full_refresh");
 	return jinja_bool(env, false);
 }
 
@@ -402,6 +453,7 @@ fn_where_subquery(JinjaEnv *env, void *arg, const JinjaArgs *args)
 
 	if (relation == NULL)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "get_where_subquery() takes a relation");
+	pj_note_macro(scope, "macro.dbt.get_where_subquery");
 	if (!pd_truth(where))
 		return relation;
 	return jinja_string(env, psprintf("(select * from %s where %s) dbt_subquery",
@@ -520,14 +572,15 @@ node_name(PjScope *scope, const char *name)
 		{"ref", fn_ref},
 		{"source", fn_source},
 		{"metric", fn_metric},
-		{"is_incremental", fn_false},
-		{"should_full_refresh", fn_false},
+		{"is_incremental", fn_is_incremental},
+		{"should_full_refresh", fn_should_full_refresh},
 		{"get_where_subquery", fn_where_subquery},
 	};
 
 	for (int i = 0; i < lengthof(functions); i++)
 		if (strcmp(name, functions[i].name) == 0 &&
-			!(scope->host.execute && functions[i].fn == fn_false))
+			!(scope->host.execute && (functions[i].fn == fn_is_incremental ||
+									  functions[i].fn == fn_should_full_refresh)))
 			return jinja_function(env, functions[i].name, functions[i].fn, scope);
 	if (strcmp(name, "config") == 0)
 		return pj_config_value(scope);
@@ -603,6 +656,8 @@ pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *no
 	scope->context = jinja_context_create(scope->env, NULL, lookup, scope);
 	scope->host.env = scope->env;
 	scope->host.context = scope->context;
+	if (node != NULL)
+		jinja_env_on_call(scope->env, note_call, scope);
 	scope->host.find_macro = find_macro;
 	scope->host.search_order = search_order;
 	scope->host.arg = scope;

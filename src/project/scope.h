@@ -52,7 +52,10 @@ extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
 /* Where adapter.dispatch() looks for a namespace; NIL: as without one. */
 extern List *pj_dispatch_order(const PjLoad *load, const char *macro_namespace);
 
-/* The value of a macro, noted as something that the node uses. */
+/* The node depends on a macro, if it calls it itself. */
+extern void pj_note_macro(PjScope *scope, const char *id);
+
+/* The value of a macro; that the node calls it is noted. */
 extern JinjaValue *pj_macro_value(PjScope *scope, PjMacro *macro);
 
 #endif							/* DPIPE_PROJECT_SCOPE_H */

@@ -115,6 +115,14 @@ pj_manifest_metric(PjManifest *m, const PjNode *node, PdDoc *doc)
 
 /* ---------- semantic models ---------- */
 
+/* What has no description has null here. */
+static void
+describe(PdDoc *doc)
+{
+	if (pd_equals(pd_get(doc, "description"), ""))
+		pd_put(doc, "description", pd_null());
+}
+
 static PdDoc *
 relation_of(const PjNode *model)
 {
@@ -135,6 +143,7 @@ pj_manifest_semantic_model(PjManifest *m, const PjNode *node, PdDoc *doc)
 	PjNode	   *model = node->depends_on != NIL
 		? pj_table_get(m->load->by_id, linitial(node->depends_on)) : NULL;
 
+	describe(doc);
 	if (model != NULL)
 		pd_put(doc, "node_relation", relation_of(model));
 	for (int p = 0; p < lengthof(parts) && pd_truth(meta); p++)
@@ -191,6 +200,7 @@ pj_manifest_saved_query(PjManifest *m, const PjNode *node, PdDoc *doc)
 	PdDoc	   *given = pd_get(node->more, "exports");
 	PdDoc	   *exports = pd_list();
 
+	describe(doc);
 	for (int i = 0; pd_is(given, PD_LIST) && i < given->n; i++)
 		pd_append(exports, export_of(m, node, given->u.items[i]));
 	pd_put(doc, "exports", exports);

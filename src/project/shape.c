@@ -7,6 +7,8 @@
  *
  *		{"$opt": shape}		an object, or null
  *		{"$obj": shape}		an object; all its defaults when it is not given
+ *		{"$keep": shape}	as $obj, with fields of its own
+ *		{"$open": shape}	as $opt, with fields of its own
  *		{"$name": shape}	as $opt; a text is its name
  *		{"$each": shape}	a list of objects
  *		{"$by": shape}		objects by name; fields without a default are kept
@@ -30,6 +32,9 @@
 #define COLUMN \
 	"{\"name\":null,\"description\":\"\",\"meta\":{},\"data_type\":null,\"constraints\":[],\"quote\":null," \
 	"\"config\":{\"$obj\":{\"meta\":{},\"tags\":[]}},\"tags\":[],\"granularity\":null,\"doc_blocks\":[]}"
+#define EXTERNAL \
+	"{\"$open\":{\"location\":null,\"file_format\":null,\"row_format\":null," \
+	"\"tbl_properties\":null,\"partitions\":null}}"
 #define DOCS "\"docs\":{\"$obj\":{\"show\":true,\"node_color\":null}}"
 #define PARSED \
 	RELATION HEAD ",\"fqn\":[],\"alias\":null,\"checksum\":{\"name\":\"none\",\"checksum\":\"\"},\"config\":{}," \
@@ -85,12 +90,12 @@ static const struct
 	{"source",
 		"{" RELATION HEAD ",\"fqn\":[],\"source_name\":null,\"source_description\":\"\",\"loader\":\"\","
 		"\"identifier\":null,\"quoting\":{},\"loaded_at_field\":null,\"loaded_at_query\":null,"
-		"\"freshness\":null,\"external\":null,\"description\":\"\",\"columns\":{\"$by\":" COLUMN "},"
+		"\"freshness\":null,\"external\":" EXTERNAL ",\"description\":\"\",\"columns\":{\"$by\":" COLUMN "},"
 		"\"meta\":{},\"source_meta\":{},\"tags\":[],\"config\":{},\"patch_path\":null,"
 		"\"unrendered_config\":{},\"relation_name\":null,\"created_at\":null,"
 	"\"unrendered_database\":null,\"unrendered_schema\":null,\"doc_blocks\":[]}"},
 	{"exposure",
-		"{" HEAD ",\"fqn\":[],\"type\":null,\"owner\":{},\"description\":\"\",\"label\":null,"
+		"{" HEAD ",\"fqn\":[],\"type\":null,\"owner\":{\"$keep\":{\"email\":null,\"name\":null}},\"description\":\"\",\"label\":null,"
 		"\"maturity\":null,\"meta\":{},\"tags\":[],\"config\":{},\"unrendered_config\":{},\"url\":null,"
 	DEPENDS ",\"refs\":{\"$each\":" REF "},\"sources\":[],\"metrics\":[],\"created_at\":null}"},
 	{"metric",
@@ -128,7 +133,8 @@ static const struct
 		"\"created_at\":null,\"versions\":{\"$opt\":{\"include\":null,\"exclude\":null}},"
 	"\"version\":null}"},
 	{"group",
-		"{" HEAD ",\"owner\":{},\"description\":null,\"config\":{\"$obj\":{\"meta\":{}}}}"},
+		"{" HEAD ",\"owner\":{\"$keep\":{\"email\":null,\"name\":null}},\"description\":null,"
+	"\"config\":{\"$keep\":{\"meta\":{}}}}"},
 	{"macro",
 		"{" HEAD ",\"macro_sql\":\"\",\"depends_on\":{\"$obj\":{\"macros\":[]}},\"description\":\"\","
 		"\"meta\":{}," DOCS ",\"config\":{\"$obj\":{\"meta\":{}," DOCS "}},\"patch_path\":null,"
@@ -218,9 +224,12 @@ fill_marked(const char *mark, const PdDoc *shape, const PdDoc *value)
 							  fill(shape, value->u.entries[i].value, true));
 		return result;
 	}
+	if (strcmp(mark, "$keep") == 0)
+		return fill(shape, pd_is_null(value) ? pd_dict() : value, true);
 	if (pd_is_null(value))
 		return strcmp(mark, "$obj") == 0 ? fill(shape, pd_dict(), false) : pd_null();
-	return fill(shape, strcmp(mark, "$name") == 0 ? by_name(value) : value, false);
+	return fill(shape, strcmp(mark, "$name") == 0 ? by_name(value) : value,
+				strcmp(mark, "$open") == 0);
 }
 
 static PdDoc *

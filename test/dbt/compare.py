@@ -5,9 +5,9 @@ usage: compare.py [--compile] [--target T] [--schema S] [--vars JSON] PROJECT_DI
 
 Loads the project's files (packages in dbt_packages included) with
 dpipe_load_files(), runs "dbt parse" on a copy of the directory, and prints every
-difference between the nodes of the two. With --compile, so are the texts of
-models, snapshots, analyses and singular tests, whitespace folded. What they
-select is compared by "select".
+difference between the manifests of the two that is not listed in artifacts.py.
+With --compile, so are the texts of models, snapshots, analyses and singular
+tests, whitespace folded. What they select is compared by "select".
 Exits with 1 when there is a difference.
 
 Needs dbt-core and dbt-postgres in this Python, psql, and a server that has the
@@ -21,15 +21,9 @@ import subprocess
 import sys
 import tempfile
 
+from artifacts import compare_manifests
+
 ENDINGS = (".sql", ".yml", ".yaml", ".csv", ".md", ".dbtignore")
-SECTIONS = ["nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests", "functions"]
-FIELDS = [
-    "name", "resource_type", "package_name", "path", "original_file_path", "fqn", "alias", "schema", "database",
-    "relation_name", "tags", "meta", "description", "group", "access", "version", "latest_version", "refs",
-    "sources", "patch_path", "column_name", "attached_node", "test_metadata", "raw_code", "checksum",
-    "source_name", "source_description", "loader", "identifier", "loaded_at_field", "freshness", "source_meta",
-    "file_key_name",
-]
 
 
 def project_files(top):
@@ -42,7 +36,7 @@ def project_files(top):
                 if path.count("dbt_packages/") > 1:
                     continue
                 with open(os.path.join(folder, name), "rb") as f:
-                    files[path] = f.read().decode("utf-8-sig", "replace")
+                    files[path] = f.read().decode("utf-8" if name.endswith(".csv") else "utf-8-sig", "replace")
     return files
 
 
@@ -74,39 +68,6 @@ def profile(top, database, schema, target):
         "user": os.environ.get("PGUSER", "postgres"), "password": "", "dbname": database, "schema": schema, "threads": 1}}}})
 
 
-def without_nulls(value):
-    if isinstance(value, dict):
-        return {k: without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [without_nulls(v) for v in value]
-    return value
-
-
-def column_part(columns):
-    return {name: {k: v for k, v in column.items() if k in ("name", "description", "meta", "data_type", "tags", "quote", "constraints")}
-            for name, column in (columns or {}).items()}
-
-
-def tidy(field, value):
-    if field in ("tags",) and isinstance(value, list):
-        return sorted(value)
-    if field == "freshness" and isinstance(value, dict):
-        return {k: v for k, v in without_nulls(value).items() if v}
-    if field == "sources" or field == "refs":
-        return sorted(set(json.dumps(without_nulls(v), sort_keys=True) for v in value or []))
-    if value in ({}, [], ""):
-        return None
-    return without_nulls(value)
-
-
-def config_part(config):
-    config = without_nulls(config or {})
-    config.pop("freshness", None)
-    if isinstance(config.get("tags"), list):
-        config["tags"] = sorted(set(config["tags"]))
-    return {k: v for k, v in config.items() if v not in ({}, [])}
-
-
 class Report:
     def __init__(self, show):
         self.show = show
@@ -118,51 +79,17 @@ class Report:
             print("%s\n    dbt:   %s\n    dpipe: %s" % (what, json.dumps(want)[:400], json.dumps(got)[:400]))
 
 
-def compare_nodes(report, manifest, ours):
-    theirs = {}
-    for section in SECTIONS:
-        theirs.update(manifest.get(section, {}))
-    enabled = {k: v["definition"] for k, v in ours.items() if v["enabled"]}
-    for id in sorted(set(theirs) - set(enabled)):
-        if theirs[id].get("config", {}).get("enabled", True):
-            report.differ("only dbt has " + id, None, None)
-    for id in sorted(set(enabled) - set(theirs)):
-        report.differ("only dpipe has " + id, None, None)
-    for id in sorted(set(theirs) & set(enabled)):
-        a, b = theirs[id], enabled[id]
-        special = a["resource_type"] in ("metric", "semantic_model", "saved_query", "unit_test", "exposure")
-        for field in FIELDS:
-            if field not in a or (special and field in ("schema", "version")):
-                continue
-            if a["resource_type"] == "seed" and field == "checksum":
-                continue
-            if field == "checksum" and a["resource_type"] not in ("model",):
-                continue
-            want, got = tidy(field, a[field]), tidy(field, b.get(field))
-            if want != got:
-                report.differ("%s: %s" % (id, field), want, got)
-        if not special and config_part(a["config"]) != config_part(b["config"]):
-            want, got = config_part(a["config"]), config_part(b["config"])
-            keys = [k for k in set(want) | set(got) if want.get(k) != got.get(k)]
-            report.differ("%s: config" % id, {k: want.get(k) for k in keys}, {k: got.get(k) for k in keys})
-        if "columns" in a and column_part(a["columns"]) != column_part(b.get("columns")):
-            report.differ("%s: columns" % id, column_part(a["columns"]), column_part(b.get("columns")))
-        want = sorted(a.get("depends_on", {}).get("nodes", []))
-        got = sorted(b["depends_on"]["nodes"])
-        if want != got:
-            report.differ("%s: depends_on" % id, want, got)
-    return len(theirs)
-
-
 def dbt(args, work):
     """Let dbt parse the project; with --compile, its texts."""
     script = '''
-import json, sys
+import json, shutil, sys
 from dbt.cli.main import dbtRunner
 common = ["--quiet", "--no-send-anonymous-usage-stats"]
 parsed = dbtRunner().invoke(common + ["parse"] + sys.argv[1:])
 if not parsed.success:
     sys.exit("dbt parse failed: %s" % (parsed.exception or parsed.result))
+target = sys.argv[sys.argv.index("--target-path") + 1]
+shutil.copy(target + "/manifest.json", target + "/parsed.json")
 if "COMPILE" in sys.stdin.readline():
     compiled = dbtRunner(manifest=parsed.result).invoke(common + ["compile"] + sys.argv[1:])
     if not compiled.success:
@@ -183,8 +110,8 @@ if "COMPILE" in sys.stdin.readline():
 
 def compare_texts(report, args, texts, ours, name):
     """What nodes compile to; generic tests are not compiled yet."""
-    ids = [id for id in sorted(texts) if id in ours and not ours[id]["definition"].get("test_metadata")
-           and texts[id] is not None and ours[id]["definition"]["resource_type"] in ("model", "test", "analysis", "snapshot")]
+    ids = [id for id in sorted(texts) if id in ours and not ours[id].get("test_metadata")
+           and texts[id] is not None and ours[id]["resource_type"] in ("model", "test", "analysis", "snapshot")]
     script = "SET client_min_messages = error;\nCREATE FUNCTION pg_temp.sql(id text) RETURNS jsonb LANGUAGE plpgsql AS $$\n" \
         "BEGIN RETURN jsonb_build_array(dpipe_compile(id, options => jsonb_build_object('project', %s::text)));\n" \
         "EXCEPTION WHEN OTHERS THEN RETURN to_jsonb(SQLERRM); END $$;\n" % dollar(name).replace("$x$", "'")
@@ -194,16 +121,6 @@ def compare_texts(report, args, texts, ours, name):
         if isinstance(got, str) or " ".join(texts[id].split()) != " ".join(got[0].split()):
             report.differ("%s: compiled text" % id, " ".join(texts[id].split()), got if isinstance(got, str) else " ".join(got[0].split()))
     return len(ids)
-
-
-def compare_disabled(report, manifest, ours):
-    want = sorted(manifest.get("disabled", {}))
-    got = sorted(k for k, v in ours.items() if not v["enabled"])
-    # A test of something that is disabled is left out in both; only dpipe keeps a row.
-    got = [k for k in got if k in want or not k.startswith("test.")]
-    want = [k for k in want if k in got or not k.startswith("test.")]
-    if want != got:
-        report.differ("disabled", want, got)
 
 
 def main():
@@ -226,24 +143,16 @@ def main():
             f.write(profile(args.project, database, args.schema, args.target))
         files = project_files(args.project)
         options = {"target": args.target, "schema": args.schema, "vars": json.loads(args.vars)}
-        run = psql(args.psql, "SET client_min_messages = error; SELECT count(*) FROM dpipe_load_files(%s, %s);\n"
-                   % (dollar(json.dumps(files)), dollar(json.dumps(options))))
-        rows = psql(args.psql, "SELECT json_build_object('id', unique_id, 'enabled', enabled, 'definition', n.definition)"
-                    " FROM dpipe.node n JOIN dpipe.project p ON p.name = n.project"
-                    " WHERE p.loaded_at = (SELECT max(loaded_at) FROM dpipe.project)").stdout
-        ours = {}
-        for line in rows.split("\n"):
-            if line:
-                row = json.loads(line)
-                ours[row["id"]] = row
+        psql(args.psql, "SET client_min_messages = error; SELECT count(*) FROM dpipe_load_files(%s, %s);\n"
+             % (dollar(json.dumps(files)), dollar(json.dumps(options))))
         texts = dbt(args, work)
-        with open(work + "/target/manifest.json") as f:
+        with open(work + "/target/parsed.json") as f:
             manifest = json.load(f)
-        n = compare_nodes(report, manifest, ours)
-        compare_disabled(report, manifest, ours)
         name = manifest["metadata"]["project_name"]
-        m = compare_texts(report, args, texts, ours, name)
-        print("%d nodes, %d compiled texts, %d differences" % (n, m, report.n))
+        ours = json.loads(psql(args.psql, "SELECT dpipe_manifest(%s);" % dollar(json.dumps({"project": name}))).stdout)
+        n = compare_manifests(report, manifest, ours)
+        m = compare_texts(report, args, texts, ours["nodes"], name)
+        print("%d entries of the manifest, %d compiled texts, %d differences" % (n, m, report.n))
     finally:
         if not args.keep:
             shutil.rmtree(work)

@@ -70,7 +70,7 @@ def versions(p):
 
 
 def paths(p):
-    own = [n["original_file_path"] for n in p.all if n["package_name"] == p.root]
+    own = [n["original_file_path"] for n in p.all if n["package_name"] == p.root and n["resource_type"] != "operation"]
     lines = []
     for path in some([path for path in own if plain(path)], 5):
         folder, name = path.rsplit("/", 1) if "/" in path else ("", path)
@@ -82,6 +82,8 @@ def paths(p):
         lines += [folder + "/*", "path:%s+1" % folder]
     for path in some([n["patch_path"].split("://")[1] for n in p.all if n.get("patch_path")], 2):
         lines += ["path:" + path]
+    if p.of("operation"):
+        lines += ["+path:dbt_project.yml", "dbt_project.yml+"]
     return lines
 
 

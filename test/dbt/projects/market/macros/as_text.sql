@@ -1,0 +1,1 @@
+{% macro as_text(value) %}cast({{ value }} as {{ dbt.type_string() }}){% endmacro %}

@@ -1,0 +1,2 @@
+{{ config(enabled=var('draft', false)) }}
+select * from {{ ref('report') }}
