@@ -225,7 +225,7 @@ sub finish_producer
 {
     my ($producer) = @_;
     $producer->close_stdin;
-    my $status = $producer->wait_end(600);
+    my $status = $producer->wait_end($long ? 3600 : 600);
     die 'the producers failed' unless defined $status && $status == 0;
     return;
 }
