@@ -73,12 +73,18 @@ pd_float(double d)
 	return doc;
 }
 
+/* Value and text in one piece. */
 PdDoc *
 pd_string_len(const char *s, int len)
 {
-	PdDoc	   *doc = make(PD_STRING);
+	PdDoc	   *doc = palloc(sizeof(PdDoc) + len + 1);
+	char	   *text = (char *) (doc + 1);
 
-	doc->u.text = pnstrdup(s, len);
+	memset(doc, 0, sizeof(PdDoc));
+	memcpy(text, s, len);
+	text[len] = '\0';
+	doc->kind = PD_STRING;
+	doc->u.text = text;
 	doc->n = len;
 	return doc;
 }
@@ -235,6 +241,14 @@ rebuild_index(PdDoc *dict)
 		index_entry(dict, i);
 }
 
+static inline bool
+is_key(const PdDoc *a, const PdDoc *b)
+{
+	if (a->kind == PD_STRING && b->kind == PD_STRING)
+		return a->n == b->n && memcmp(a->u.text, b->u.text, a->n) == 0;
+	return pd_equal(a, b);
+}
+
 /* Entry number or -1. */
 static int
 find_key(const PdDoc *dict, const PdDoc *key)
@@ -244,7 +258,7 @@ find_key(const PdDoc *dict, const PdDoc *key)
 	if (dict->nbuckets == 0)
 	{
 		for (int i = 0; i < dict->n; i++)
-			if (pd_equal(dict->u.entries[i].key, key))
+			if (is_key(dict->u.entries[i].key, key))
 				return i;
 		return -1;
 	}
@@ -254,7 +268,7 @@ find_key(const PdDoc *dict, const PdDoc *key)
 
 		b &= dict->nbuckets - 1;
 		i = dict->buckets[b];
-		if (i < 0 || pd_equal(dict->u.entries[i].key, key))
+		if (i < 0 || is_key(dict->u.entries[i].key, key))
 			return i;
 	}
 }
@@ -468,22 +482,29 @@ pd_float_text(double d)
 static void
 write_json_string(StringInfo buf, const char *s, int len)
 {
-	appendStringInfoChar(buf, '"');
-	for (int i = 0; i < len; i++)
-	{
-		unsigned char c = s[i];
+	const char *end = s + len;
 
+	appendStringInfoChar(buf, '"');
+	while (s < end)
+	{
+		const char *start = s;
+		unsigned char c;
+
+		while (s < end && (unsigned char) *s >= 0x20 && *s != '"' && *s != '\\')
+			s++;
+		appendBinaryStringInfo(buf, start, s - start);
+		if (s == end)
+			break;
+		c = *s++;
 		if (c == '"' || c == '\\')
 		{
 			appendStringInfoChar(buf, '\\');
 			appendStringInfoChar(buf, c);
 		}
 		else if (c == '\n')
-			appendStringInfoString(buf, "\\n");
-		else if (c < 0x20)
-			appendStringInfo(buf, "\\u%04x", c);
+			appendBinaryStringInfo(buf, "\\n", 2);
 		else
-			appendStringInfoChar(buf, c);
+			appendStringInfo(buf, "\\u%04x", c);
 	}
 	appendStringInfoChar(buf, '"');
 }

@@ -11,11 +11,13 @@
  */
 #include "base/compat.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cryptohash.h"
+#include "common/file_utils.h"
 #include "common/sha2.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -36,6 +38,7 @@ typedef struct Origin
 	const char *root;			/* resolved path of the directory, or NULL */
 	List	   *paths;			/* without a directory: char *, sorted */
 	HTAB	   *texts;			/* by path */
+	HTAB	   *folders;		/* names in directories: List of FolderEntry */
 	int64		bytes;
 	int			nfiles;
 	List	   *warned;			/* links that lead out: char * */
@@ -171,19 +174,21 @@ static char *
 read_text(Origin *o, const char *full, const char *path, int *len)
 {
 	struct stat st;
-	FILE	   *f = AllocateFile(full, PG_BINARY_R);
+	int			fd = OpenTransientFile(full, O_RDONLY | PG_BINARY);
 	char	   *bytes;
-	size_t		got;
+	ssize_t		got;
+	size_t		n = 0;
 
-	if (f == NULL || fstat(fileno(f), &st) != 0)
+	if (fd < 0 || fstat(fd, &st) != 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", full)));
 	count_file(o, path, st.st_size);
 	bytes = palloc(st.st_size + 1);
-	got = fread(bytes, 1, st.st_size, f);
-	if (ferror(f))
+	while ((got = read(fd, bytes + n, st.st_size - n)) > 0)
+		n += got;
+	if (got < 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read file \"%s\": %m", full)));
-	FreeFile(f);
-	bytes = to_server_text(path, bytes, got);
+	CloseTransientFile(fd);
+	bytes = to_server_text(path, bytes, n);
 	*len = strlen(bytes);
 	return bytes;
 }
@@ -214,21 +219,46 @@ compare_text(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
-/* Names in a directory, sorted, so that loads do not differ by file system. */
-static List *
-names_in(const char *full)
+typedef struct FolderEntry
 {
-	DIR		   *dir = AllocateDir(full);
-	struct dirent *de;
-	List	   *names = NIL;
+	const char *name;
+	PGFileType	type;			/* of a link: that it is one */
+} FolderEntry;
 
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((FolderEntry *) lfirst(a))->name, ((FolderEntry *) lfirst(b))->name);
+}
+
+/*
+ * Names in a directory, sorted, so that loads do not differ by file system.
+ * Each is read once, though several kinds of files are looked for in it.
+ */
+static List *
+names_in(Origin *o, const char *full)
+{
+	List	   *names = pj_table_get(o->folders, full);
+	DIR		   *dir;
+	struct dirent *de;
+
+	if (names != NIL)
+		return names;
+	dir = AllocateDir(full);
 	while ((de = ReadDir(dir, full)) != NULL)
 	{
-		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			names = lappend(names, pstrdup(de->d_name));
+		FolderEntry *entry;
+
+		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+			continue;
+		entry = palloc(sizeof(FolderEntry));
+		entry->name = pstrdup(de->d_name);
+		entry->type = get_dirent_type(psprintf("%s/%s", full, de->d_name), de, false, WARNING);
+		names = lappend(names, entry);
 	}
 	FreeDir(dir);
-	list_sort(names, compare_text);
+	list_sort(names, compare_names);
+	pj_table_put(o->folders, full, names);
 	return names;
 }
 
@@ -289,6 +319,44 @@ add_file(Origin *o, PjProject *project, PjKind kind, const char *searched, const
 	o->load->files = lappend(o->load->files, file);
 }
 
+static void walk(Origin *o, PjProject *project, PjKind kind, const char *root,
+				 const char *searched, const char *relative, int depth);
+
+/* What a directory holds under a name; "full" is the directory, resolved. */
+static void
+visit(Origin *o, PjProject *project, PjKind kind, const char *root, const char *searched,
+	  const char *below, const char *full, const FolderEntry *name, int depth)
+{
+	bool		folder = name->type == PGFILETYPE_DIR;
+	bool		wanted = has_ending(kind, name->name) &&
+		!pj_is_ignored(project->ignored, in_project(searched, below));
+	const char *path = full;
+
+	if (name->type == PGFILETYPE_REG && wanted)
+		path = psprintf("%s/%s", full, name->name);
+	else if (name->type != PGFILETYPE_REG && !folder)
+	{
+		/* A link leads somewhere else. */
+		struct stat st;
+
+		path = resolve(o, root, psprintf("%s/%s", searched, below));
+		if (path == NULL || stat(path, &st) != 0)
+			return;
+		folder = S_ISDIR(st.st_mode);
+		wanted &= S_ISREG(st.st_mode);
+	}
+	if (folder)
+		walk(o, project, kind, root, searched, below, depth + 1);
+	else if (wanted)
+	{
+		int			len;
+		char	   *text = read_text(o, path, psprintf("%s%s/%s", project->prefix, searched, below),
+									 &len);
+
+		add_file(o, project, kind, searched, below, text, len);
+	}
+}
+
 static void
 walk(Origin *o, PjProject *project, PjKind kind, const char *root, const char *searched,
 	 const char *relative, int depth)
@@ -303,26 +371,12 @@ walk(Origin *o, PjProject *project, PjKind kind, const char *root, const char *s
 						errmsg("directory \"%s\" is nested too deeply", place)));
 	if (full == NULL)
 		return;
-	foreach(lc, names_in(full))
+	foreach(lc, names_in(o, full))
 	{
-		const char *name = lfirst(lc);
-		const char *below = *relative ? psprintf("%s/%s", relative, name) : name;
-		char	   *path = resolve(o, root, psprintf("%s/%s", searched, below));
-		struct stat st;
-		int			len;
+		const FolderEntry *name = lfirst(lc);
 
-		if (path == NULL || stat(path, &st) != 0)
-			continue;
-		if (S_ISDIR(st.st_mode))
-			walk(o, project, kind, root, searched, below, depth + 1);
-		else if (S_ISREG(st.st_mode) && has_ending(kind, name) &&
-				 !pj_is_ignored(project->ignored, in_project(searched, below)))
-		{
-			char	   *text = read_text(o, path, psprintf("%s%s/%s", project->prefix, searched, below),
-										 &len);
-
-			add_file(o, project, kind, searched, below, text, len);
-		}
+		visit(o, project, kind, root, searched,
+			  *relative ? psprintf("%s/%s", relative, name->name) : name->name, full, name, depth);
 	}
 }
 
@@ -444,7 +498,11 @@ package_names(Origin *o, const char *folder)
 		char	   *full = resolve(o, o->root, folder);
 		struct stat st;
 
-		return full != NULL && stat(full, &st) == 0 && S_ISDIR(st.st_mode) ? names_in(full) : NIL;
+		if (full == NULL || stat(full, &st) != 0 || !S_ISDIR(st.st_mode))
+			return NIL;
+		foreach(lc, names_in(o, full))
+			names = lappend(names, (void *) ((FolderEntry *) lfirst(lc))->name);
+		return names;
 	}
 	foreach(lc, o->paths)
 	{
@@ -543,6 +601,7 @@ pj_read_directory(PjLoad *load, const char *directory)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" is not a directory", directory)));
 	o.root = pstrdup(buf);
+	o.folders = pj_table("dpipe folders");
 	read_all(&o);
 }
 

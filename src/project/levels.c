@@ -456,11 +456,30 @@ check_bool(const PjNode *node, const PdDoc *config, const char *key)
 				 node->unique_id, pd_to_json(value));
 }
 
+/* Read once a load; whoever changes a part of it copies that first. */
+static const PdDoc *
+defaults_of(PjLoad *load, const Kind *kind)
+{
+	PdDoc	  **defaults;
+
+	if (load->defaults == NULL)
+		load->defaults = MemoryContextAllocZero(load->cxt, sizeof(PdDoc *) * lengthof(kinds));
+	defaults = &load->defaults[kind - kinds];
+	if (*defaults == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(load->cxt);
+
+		*defaults = pd_from_json(kind->defaults, strlen(kind->defaults));
+		MemoryContextSwitchTo(old);
+	}
+	return *defaults;
+}
+
 PdDoc *
-pj_node_config(const PjLoad *load, const PjNode *node)
+pj_node_config(PjLoad *load, const PjNode *node)
 {
 	const Kind *kind = kind_of(node);
-	PdDoc	   *defaults = pd_from_json(kind->defaults, strlen(kind->defaults));
+	const PdDoc *defaults = defaults_of(load, kind);
 	PdDoc	   *config = pd_copy_top(defaults);
 
 	overlay_project(kind, config, node->project, node->fqn);

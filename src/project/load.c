@@ -311,18 +311,22 @@ make_parse_key(PjLoad *load)
 	load->parse_key = pstrdup(hex);
 }
 
-/* What was stored of a file that has not changed. */
+/* What was stored of a file that has not changed, and still holds. */
 static void
 recall_files(PjLoad *load)
 {
 	ListCell   *lc;
 
+	pj_read_parsed(load, NULL);
 	foreach(lc, load->files)
 	{
 		PjFile	   *file = lfirst(lc);
 		PjFile	   *old = pj_table_get(load->old_files, file->path);
 
 		if (old == NULL || strcmp(old->checksum, file->checksum) != 0)
+			continue;
+		if (file->parsed != NULL || old->parsed_key == NULL ||
+			strcmp(old->parsed_key, load->parse_key) != 0)
 			continue;
 		file->parsed = old->parsed;
 		file->parsed_key = old->parsed_key;
@@ -346,10 +350,9 @@ count_kind(PdDoc *counts, const char *kind, int n)
 }
 
 static void
-return_counts(FunctionCallInfo fcinfo, const PjLoad *load)
+make_counts(PjLoad *load)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	PdDoc	   *counts = pd_dict();
+	PdDoc	   *counts = load->counts = pd_dict();
 	ListCell   *lc;
 
 	foreach(lc, load->nodes)
@@ -366,6 +369,13 @@ return_counts(FunctionCallInfo fcinfo, const PjLoad *load)
 	if (load->groups->n > 0)
 		count_kind(counts, "group", load->groups->n);
 	qsort(counts->u.entries, counts->n, sizeof(PdEntry), compare_counts);
+}
+
+static void
+return_counts(FunctionCallInfo fcinfo, const PdDoc *counts)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
 	for (int i = 0; i < counts->n; i++)
 	{
 		Datum		values[2];
@@ -392,20 +402,40 @@ begin_load(FunctionCallInfo fcinfo)
 }
 
 static void
-finish_load(FunctionCallInfo fcinfo, PjLoad *load)
+note_message(void *arg)
 {
-	pj_read_root(load);
-	pj_read_stored(load);
-	make_parse_key(load);
+	((PjLoad *) arg)->spoke = true;
+}
+
+static void
+load_all(PjLoad *load)
+{
+	ErrorContextCallback callback = {error_context_stack, note_message, load};
+
+	error_context_stack = &callback;
 	recall_files(load);
-	pj_load_macros(load);
+	if (load->macros_by_name == NULL)
+		pj_load_macros(load);
 	pj_load_sql_files(load);
 	pj_load_hooks(load);
 	pj_load_properties(load);
 	pj_resolve(load);
 	pj_warn_unused_paths(load);
+	error_context_stack = callback.previous;
+	make_counts(load);
 	pj_store(load);
-	return_counts(fcinfo, load);
+}
+
+static void
+finish_load(FunctionCallInfo fcinfo, PjLoad *load)
+{
+	pj_read_root(load);
+	pj_read_stored(load);
+	make_parse_key(load);
+	pj_make_load_key(load);
+	if (!pj_reload(load))
+		load_all(load);
+	return_counts(fcinfo, load->counts);
 }
 
 /* Run in a context of its own: a load leaves a lot behind. */

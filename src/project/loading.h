@@ -16,6 +16,7 @@
  *		keys.c			what nothing reads: unknown keys, unused paths
  *		resolve.c		names to nodes, rules between nodes, descriptions
  *		store.c			catalogs
+ *		reload.c		the short way, when only texts of nodes have changed
  *
  * All of a load lives in one memory context. An error leaves the catalogs as
  * they were, since they are written last.
@@ -124,6 +125,7 @@ struct PjNode
 	PdDoc	   *test_metadata;	/* generic tests */
 	PdDoc	   *more;			/* what only some kinds have, as in a manifest */
 	bool		enabled;
+	bool		unnamed;		/* its relation waits for all of its config */
 	List	   *depends_on;		/* unique ids of nodes, char * */
 	List	   *macros;			/* unique ids of macros, char * */
 };
@@ -169,6 +171,11 @@ typedef struct PjLoad
 	List	   *projects;		/* PjProject *, the root last */
 	List	   *files;			/* all PjFile * */
 	HTAB	   *old_files;		/* what is stored, by path; or NULL */
+	const char *load_key;		/* what all depends on but texts of nodes */
+	const char *stored_key;		/* that of the load that is stored, or NULL */
+	PdDoc	   *counts;			/* what a load returns */
+	PdDoc	  **defaults;		/* of levels.c: a kind's, once it was needed */
+	bool		spoke;			/* it has warned, and must again next time */
 
 	List	   *nodes;			/* PjNode *, enabled ones and not */
 	HTAB	   *by_id;			/* enabled nodes by unique id */
@@ -209,7 +216,7 @@ extern void pj_settle_paths(PjProject *project);
 extern const char *pj_strip(const char *text, int *len);
 
 /* levels.c */
-extern PdDoc *pj_node_config(const PjLoad *load, const PjNode *node);
+extern PdDoc *pj_node_config(PjLoad *load, const PjNode *node);
 extern PdDoc *pj_unrendered_config(const PjLoad *load, const PjNode *node);
 extern void pj_merge_calls(PdDoc *into, const PdDoc *call);
 
@@ -247,6 +254,7 @@ extern PjNode *pj_make_node(PjLoad *load, const char *resource_type, PjFile *fil
 extern void pj_add_node(PjLoad *load, PjNode *node);
 extern void pj_update_config(PjLoad *load, PjNode *node);
 extern PdDoc *pj_fqn_prefix(const PjProject *project, const char *relative);
+extern PjNode *pj_make_sql_node(PjLoad *load, PjFile *file);
 
 /* properties.c, generic.c, sources.c */
 extern void pj_load_properties(PjLoad *load);
@@ -272,6 +280,13 @@ extern void pj_resolve(PjLoad *load);
 
 /* store.c */
 extern void pj_read_stored(PjLoad *load);
+extern void pj_read_parsed(PjLoad *load, PjFile *file);
 extern void pj_store(PjLoad *load);
+extern void pj_store_texts(PjLoad *load, List *files, List *docs);
+extern PdDoc *pj_stored_node(const PjLoad *load, const char *unique_id);
+
+/* reload.c */
+extern void pj_make_load_key(PjLoad *load);
+extern bool pj_reload(PjLoad *load);
 
 #endif							/* DPIPE_PROJECT_LOADING_H */

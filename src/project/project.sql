@@ -26,6 +26,8 @@ SELECT pg_catalog.pg_extension_config_dump('dpipe.model', '');
 
 -- A project is its files, with what parsing each has given, and the nodes that
 -- all of them make. Documents are json, not jsonb: the order of keys counts.
+-- No foreign keys: only a load writes these rows, all of a project's in one
+-- transaction, and checking each would cost more than writing it.
 
 CREATE TABLE dpipe.project (
     name text PRIMARY KEY,
@@ -43,7 +45,7 @@ CREATE TABLE dpipe.project (
 COMMENT ON TABLE dpipe.project IS 'dbt projects; options are those of the last load, which may hold secrets of the environment';
 
 CREATE TABLE dpipe.project_file (
-    project text NOT NULL REFERENCES dpipe.project ON DELETE CASCADE,
+    project text NOT NULL,
     path text NOT NULL,
     checksum text NOT NULL,
     content text NOT NULL,
@@ -54,7 +56,7 @@ CREATE TABLE dpipe.project_file (
 COMMENT ON TABLE dpipe.project_file IS 'files of dbt projects; parsed is what a text has said about itself, and holds while parsed_key does';
 
 CREATE TABLE dpipe.node (
-    project text NOT NULL REFERENCES dpipe.project ON DELETE CASCADE,
+    project text NOT NULL,
     unique_id text NOT NULL,
     resource_type text NOT NULL,
     enabled boolean NOT NULL,
@@ -68,8 +70,7 @@ CREATE TABLE dpipe.edge (
     project text NOT NULL,
     child text NOT NULL,
     parent text NOT NULL,
-    PRIMARY KEY (project, child, parent),
-    FOREIGN KEY (project, child) REFERENCES dpipe.node ON DELETE CASCADE
+    PRIMARY KEY (project, child, parent)
 );
 CREATE INDEX edge_parent_idx ON dpipe.edge (project, parent);
 COMMENT ON TABLE dpipe.edge IS 'which node of a dbt project reads which';

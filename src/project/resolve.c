@@ -572,6 +572,14 @@ pj_resolve(PjLoad *load)
 		PjNode	   *node = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
+		if (node->unnamed)
+			pj_name_relation(load, node);
+	}
+	foreach(lc, nodes)
+	{
+		PjNode	   *node = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
 		node->unrendered = pj_unrendered_config(load, node);
 		if (!node->enabled)
 			continue;

@@ -162,21 +162,51 @@ pj_update_config(PjLoad *load, PjNode *node)
 		check_access(node);
 	}
 	node->enabled = pd_truth(pd_get(node->config, "enabled"));
-	pj_name_relation(load, node);
+	node->unnamed = true;
 }
 
 /* ---------- files ---------- */
 
-static void
-add_sql_node(PjLoad *load, PjFile *file, const char *resource_type, const char *path)
+/* What a file of one node is made, or NULL: its kind makes others. */
+PjNode *
+pj_make_sql_node(PjLoad *load, PjFile *file)
 {
+	const char *resource_type;
+	const char *path = file->relative;
 	const char *name = base_name(file->relative);
-	PjNode	   *node = pj_make_node(load, resource_type, file, name, path,
-									fqn_of(file->project, path, name));
+	PjNode	   *node;
 
+	switch (file->kind)
+	{
+		case PJ_MODEL:
+			resource_type = "model";
+			break;
+		case PJ_ANALYSIS:
+			resource_type = "analysis";
+			path = psprintf("analysis/%s", file->relative);
+			break;
+		case PJ_TEST:
+			resource_type = "test";
+			path = sibling(file->relative, name);
+			break;
+		case PJ_FUNCTION:
+			resource_type = "function";
+			break;
+		default:
+			return NULL;
+	}
+	node = pj_make_node(load, resource_type, file, name, path, fqn_of(file->project, path, name));
 	node->raw_code = file->text;
 	node->checksum = file->checksum;
 	pj_parse_node_sql(load, node);
+	return node;
+}
+
+static void
+add_sql_node(PjLoad *load, PjFile *file)
+{
+	PjNode	   *node = pj_make_sql_node(load, file);
+
 	pj_update_config(load, node);
 	pj_add_node(load, node);
 }
@@ -231,17 +261,10 @@ pj_load_sql_files(PjLoad *load)
 		switch (file->kind)
 		{
 			case PJ_MODEL:
-				add_sql_node(load, file, "model", file->relative);
-				break;
 			case PJ_ANALYSIS:
-				add_sql_node(load, file, "analysis", psprintf("analysis/%s", file->relative));
-				break;
 			case PJ_TEST:
-				add_sql_node(load, file, "test",
-							 sibling(file->relative, base_name(file->relative)));
-				break;
 			case PJ_FUNCTION:
-				add_sql_node(load, file, "function", file->relative);
+				add_sql_node(load, file);
 				break;
 			case PJ_SEED:
 				add_seed(load, file);

@@ -64,12 +64,34 @@ pj_path_to_store(void)
 /* ---------- reading ---------- */
 
 static DpipeStatement select_files = {
-	"SELECT f.path, f.checksum, f.parsed_key, f.parsed::pg_catalog.text FROM dpipe.project_file f"
-	" WHERE f.project = $1",
+	"SELECT f.path, f.checksum, f.parsed_key FROM dpipe.project_file f WHERE f.project = $1",
 	1,
 	{TEXTOID}};
 
-/* What the last load has left of the project's files. */
+static DpipeStatement select_key = {
+	"SELECT p.definition ->> 'load_key', p.definition ->> 'counts' FROM dpipe.project p"
+	" WHERE p.name = $1",
+	1,
+	{TEXTOID}};
+
+static void
+read_key(PjLoad *load, const Datum *args, MemoryContext cxt)
+{
+	char	   *counts;
+	MemoryContext old;
+
+	if (dpipe_spi_run(&select_key, args, NULL, true, 1) == 0)
+		return;
+	load->stored_key = dpipe_spi_text(0, 1, cxt);
+	counts = dpipe_spi_text(0, 2, cxt);
+	if (counts == NULL)
+		return;
+	old = MemoryContextSwitchTo(cxt);
+	load->counts = pd_from_json(counts, strlen(counts));
+	MemoryContextSwitchTo(old);
+}
+
+/* What the last load has left of the project, but for what it has parsed. */
 void
 pj_read_stored(PjLoad *load)
 {
@@ -83,25 +105,79 @@ pj_read_stored(PjLoad *load)
 	if (!load->is_new)
 		load->owner = owner;
 	load->old_files = pj_table("dpipe stored files");
+	if (load->is_new)
+		return;
 	dpipe_spi_begin(&spi);
+	read_key(load, args, cxt);
 	n = dpipe_spi_run(&select_files, args, NULL, true, 0);
 	for (uint64 row = 0; row < n; row++)
 	{
 		PjFile	   *file = MemoryContextAllocZero(cxt, sizeof(PjFile));
-		char	   *parsed;
-		MemoryContext old;
 
 		file->path = dpipe_spi_text(row, 1, cxt);
 		file->checksum = dpipe_spi_text(row, 2, cxt);
 		file->parsed_key = dpipe_spi_text(row, 3, cxt);
-		parsed = dpipe_spi_text(row, 4, cxt);
-		old = MemoryContextSwitchTo(cxt);
-		if (parsed != NULL)
-			file->parsed = pd_from_json(parsed, strlen(parsed));
 		pj_table_put(load->old_files, file->path, file);
+	}
+	dpipe_spi_end(&spi);
+}
+
+static DpipeStatement select_parsed = {
+	"SELECT f.path, f.parsed::pg_catalog.text FROM dpipe.project_file f"
+	" WHERE f.project = $1 AND f.parsed_key = $2 AND ($3 IS NULL OR f.path = $3)",
+	3,
+	{TEXTOID, TEXTOID, TEXTOID}};
+
+/* What the last load has parsed of a file, or of all, and still holds. */
+void
+pj_read_parsed(PjLoad *load, PjFile *file)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	DpipeSpi	spi;
+	Datum		args[3] = {CStringGetTextDatum(load->name), CStringGetTextDatum(load->parse_key)};
+	bool		nulls[3] = {false, false, file == NULL};
+	uint64		n;
+
+	if (load->is_new)
+		return;
+	if (file != NULL)
+		args[2] = CStringGetTextDatum(file->path);
+	dpipe_spi_begin(&spi);
+	n = dpipe_spi_run(&select_parsed, args, nulls, true, 0);
+	for (uint64 row = 0; row < n; row++)
+	{
+		char	   *path = dpipe_spi_text(row, 1, cxt);
+		char	   *parsed = dpipe_spi_text(row, 2, cxt);
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+		PjFile	   *stored = pj_table_get(load->old_files, path);
+
+		if (stored != NULL && parsed != NULL)
+			stored->parsed = pd_from_json(parsed, strlen(parsed));
 		MemoryContextSwitchTo(old);
 	}
 	dpipe_spi_end(&spi);
+}
+
+static DpipeStatement select_node = {
+	"SELECT n.definition::pg_catalog.text FROM dpipe.node n"
+	" WHERE n.project = $1 AND n.unique_id = $2",
+	2,
+	{TEXTOID, TEXTOID}};
+
+/* A node as the last load has left it, or NULL. */
+PdDoc *
+pj_stored_node(const PjLoad *load, const char *unique_id)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	DpipeSpi	spi;
+	Datum		args[2] = {CStringGetTextDatum(load->name), CStringGetTextDatum(unique_id)};
+	char	   *text = NULL;
+
+	dpipe_spi_begin(&spi);
+	if (dpipe_spi_run(&select_node, args, NULL, true, 1) > 0)
+		text = dpipe_spi_text(0, 1, cxt);
+	dpipe_spi_end(&spi);
+	return text != NULL ? pd_from_json(text, strlen(text)) : NULL;
 }
 
 /* ---------- writing ---------- */
@@ -151,6 +227,14 @@ macro_patches(const PjLoad *load)
 	return patches;
 }
 
+static DpipeStatement update_project = {
+	"UPDATE dpipe.project p SET owner = $2, owner_oid = $3, schema = $4, search_path = $5,"
+	"       options = $6::pg_catalog.json, incarnation = i.id, version = p.version + 1,"
+	"       loaded_at = pg_catalog.now()"
+	"  FROM dpipe.incarnation i WHERE p.name = $1",
+	6,
+	{TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID}};
+
 /* What is known of the project besides its nodes. */
 static PdDoc *
 definition_of(const PjLoad *load)
@@ -176,11 +260,15 @@ definition_of(const PjLoad *load)
 	pd_put(doc, "macros", macro_patches(load));
 	pd_put(doc, "profile_name", pd_string(load->profile_name));
 	pd_put(doc, "target", load->target);
+	pd_put(doc, "counts", load->counts);
+	/* Without a key the next load goes all the way, and warns again. */
+	pd_put(doc, "load_key", load->spoke ? pd_null() : pd_string(load->load_key));
 	return doc;
 }
 
+/* "all": its definition, too. */
 static void
-store_project(const PjLoad *load)
+store_project(const PjLoad *load, bool all)
 {
 	Datum		args[7] = {
 		CStringGetTextDatum(load->name),
@@ -189,10 +277,11 @@ store_project(const PjLoad *load)
 		CStringGetTextDatum(load->target_schema),
 		CStringGetTextDatum(load->search_path),
 		CStringGetTextDatum(pd_to_json(load->options)),
-		CStringGetTextDatum(pd_to_json(definition_of(load))),
 	};
 
-	(void) dpipe_spi_run(&upsert_project, args, NULL, false, 0);
+	if (all)
+		args[6] = CStringGetTextDatum(pd_to_json(definition_of(load)));
+	(void) dpipe_spi_run(all ? &upsert_project : &update_project, args, NULL, false, 0);
 }
 
 static DpipeStatement upsert_file = {
@@ -205,7 +294,7 @@ static DpipeStatement upsert_file = {
 	{TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 
 static DpipeStatement delete_files = {
-	"DELETE FROM dpipe.project_file f WHERE f.project = $1 AND f.path <> ALL ($2)",
+	"DELETE FROM dpipe.project_file f WHERE f.project = $1 AND f.path = ANY ($2)",
 	2,
 	{TEXTOID, TEXTARRAYOID}};
 
@@ -232,30 +321,67 @@ text_array(List *strings)
 }
 
 static void
+store_file(const PjLoad *load, const PjFile *file)
+{
+	bool		unparsed = file->parsed_key == NULL;
+	bool		nulls[6] = {false, false, false, false, unparsed, unparsed};
+	Datum		args[6] = {
+		CStringGetTextDatum(load->name),
+		CStringGetTextDatum(file->path),
+		CStringGetTextDatum(file->checksum),
+		PointerGetDatum(cstring_to_text_with_len(file->text, file->len)),
+	};
+
+	if (!unparsed)
+	{
+		args[4] = CStringGetTextDatum(file->parsed_key);
+		args[5] = CStringGetTextDatum(pd_to_json(file->parsed));
+	}
+	(void) dpipe_spi_run(&upsert_file, args, nulls, false, 0);
+}
+
+/* The keys of one table that another has not. */
+static List *
+missing(HTAB *known, HTAB *seen)
+{
+	List	   *keys = NIL;
+	HASH_SEQ_STATUS status;
+	const char **key;
+
+	hash_seq_init(&status, known);
+	while ((key = hash_seq_search(&status)) != NULL)
+		if (pj_table_get(seen, *key) == NULL)
+			keys = lappend(keys, (void *) *key);
+	return keys;
+}
+
+/* Run a statement of the project and a list, if there is anything in it. */
+static void
+run_with_list(const PjLoad *load, DpipeStatement *stmt, List *list)
+{
+	Datum		args[2] = {CStringGetTextDatum(load->name)};
+
+	if (list == NIL)
+		return;
+	args[1] = text_array(list);
+	(void) dpipe_spi_run(stmt, args, NULL, false, 0);
+}
+
+static void
 store_files(const PjLoad *load)
 {
-	List	   *paths = NIL;
+	HTAB	   *seen = pj_table("dpipe files seen");
 	ListCell   *lc;
-	Datum		args[6] = {CStringGetTextDatum(load->name)};
-	bool		nulls[6] = {false};
 
 	foreach(lc, load->files)
 	{
 		PjFile	   *file = lfirst(lc);
 
-		paths = lappend(paths, (void *) file->path);
-		if (is_stored(load, file))
-			continue;
-		args[1] = CStringGetTextDatum(file->path);
-		args[2] = CStringGetTextDatum(file->checksum);
-		args[3] = PointerGetDatum(cstring_to_text_with_len(file->text, file->len));
-		nulls[4] = nulls[5] = file->parsed_key == NULL;
-		args[4] = nulls[4] ? (Datum) 0 : CStringGetTextDatum(file->parsed_key);
-		args[5] = nulls[5] ? (Datum) 0 : CStringGetTextDatum(pd_to_json(file->parsed));
-		(void) dpipe_spi_run(&upsert_file, args, nulls, false, 0);
+		pj_table_put(seen, file->path, file);
+		if (!is_stored(load, file))
+			store_file(load, file);
 	}
-	args[1] = text_array(paths);
-	(void) dpipe_spi_run(&delete_files, args, NULL, false, 0);
+	run_with_list(load, &delete_files, missing(load->old_files, seen));
 }
 
 static DpipeStatement select_nodes = {
@@ -271,18 +397,20 @@ static DpipeStatement upsert_node = {
 	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID}};
 
 static DpipeStatement delete_nodes = {
-	"DELETE FROM dpipe.node n WHERE n.project = $1 AND n.unique_id <> ALL ($2)",
+	"DELETE FROM dpipe.node n WHERE n.project = $1 AND n.unique_id = ANY ($2)",
 	2,
 	{TEXTOID, TEXTARRAYOID}};
 
 static DpipeStatement delete_edges = {
-	"DELETE FROM dpipe.edge e WHERE e.project = $1 AND e.child = $2", 2, {TEXTOID, TEXTOID}};
+	"DELETE FROM dpipe.edge e WHERE e.project = $1 AND e.child = ANY ($2)",
+	2,
+	{TEXTOID, TEXTARRAYOID}};
 
 static DpipeStatement insert_edges = {
 	"INSERT INTO dpipe.edge (project, child, parent)"
-	" SELECT $1, $2, p FROM pg_catalog.unnest($3) p",
+	" SELECT $1, e.child, e.parent FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) e (child, parent)",
 	3,
-	{TEXTOID, TEXTOID, TEXTARRAYOID}};
+	{TEXTOID, TEXTARRAYOID, TEXTARRAYOID}};
 
 static HTAB *
 stored_checksums(const PjLoad *load, MemoryContext cxt)
@@ -299,9 +427,16 @@ stored_checksums(const PjLoad *load, MemoryContext cxt)
 	return table;
 }
 
+/* Of what has changed: edges are written when all of it is known. */
+typedef struct Edges
+{
+	List	   *old;			/* children that may have some */
+	List	   *children;
+	List	   *parents;
+} Edges;
+
 static void
-store_node(const PjLoad *load, const PjNode *node, const char *definition, const char *checksum,
-		   bool is_new)
+store_node(const PjLoad *load, const PjNode *node, const char *definition, const char *checksum)
 {
 	Datum		args[6] = {
 		CStringGetTextDatum(load->name),
@@ -313,11 +448,32 @@ store_node(const PjLoad *load, const PjNode *node, const char *definition, const
 	};
 
 	(void) dpipe_spi_run(&upsert_node, args, NULL, false, 0);
+}
+
+static void
+note_edges(Edges *edges, const PjNode *node, bool is_new)
+{
+	ListCell   *lc;
+
 	if (!is_new)
-		(void) dpipe_spi_run(&delete_edges, args, NULL, false, 0);
-	if (node->depends_on == NIL)
+		edges->old = lappend(edges->old, (void *) node->unique_id);
+	foreach(lc, node->depends_on)
+	{
+		edges->children = lappend(edges->children, (void *) node->unique_id);
+		edges->parents = lappend(edges->parents, lfirst(lc));
+	}
+}
+
+static void
+store_edges(const PjLoad *load, Edges *edges)
+{
+	Datum		args[3] = {CStringGetTextDatum(load->name)};
+
+	run_with_list(load, &delete_edges, edges->old);
+	if (edges->children == NIL)
 		return;
-	args[2] = text_array(node->depends_on);
+	args[1] = text_array(edges->children);
+	args[2] = text_array(edges->parents);
 	(void) dpipe_spi_run(&insert_edges, args, NULL, false, 0);
 }
 
@@ -326,9 +482,9 @@ store_nodes(const PjLoad *load, MemoryContext cxt)
 {
 	HTAB	   *old = stored_checksums(load, cxt);
 	HTAB	   *seen = pj_table("dpipe nodes seen");
-	List	   *ids = NIL;
+	Edges		edges = {NIL};
+	List	   *gone;
 	ListCell   *lc;
-	Datum		args[2] = {CStringGetTextDatum(load->name)};
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "dpipe node",
 											  ALLOCSET_DEFAULT_SIZES);
 
@@ -338,26 +494,29 @@ store_nodes(const PjLoad *load, MemoryContext cxt)
 		char	   *definition;
 		char	   *checksum;
 		char	   *known;
+		bool		same;
 		MemoryContext save;
 
 		if (node->unique_id == NULL || pj_table_get(seen, node->unique_id) != NULL ||
 			(!node->enabled && pj_table_get(load->by_id, node->unique_id) != NULL))
 			continue;
 		pj_table_put(seen, node->unique_id, node);
-		ids = lappend(ids, (void *) node->unique_id);
 		save = MemoryContextSwitchTo(row);
 		definition = pd_to_json(pj_node_doc(node));
 		checksum = md5_hex(definition);
 		known = pj_table_get(old, node->unique_id);
-		if (known == NULL || strcmp(known, checksum) != 0)
-			store_node(load, node, definition, checksum, known == NULL);
+		same = known != NULL && strcmp(known, checksum) == 0;
+		if (!same)
+			store_node(load, node, definition, checksum);
 		MemoryContextSwitchTo(save);
 		MemoryContextReset(row);
+		if (!same)
+			note_edges(&edges, node, known == NULL);
 	}
-	if (load->is_new)
-		return;
-	args[1] = text_array(ids);
-	(void) dpipe_spi_run(&delete_nodes, args, NULL, false, 0);
+	gone = missing(old, seen);
+	run_with_list(load, &delete_nodes, gone);
+	edges.old = list_concat(edges.old, gone);
+	store_edges(load, &edges);
 }
 
 void
@@ -367,9 +526,41 @@ pj_store(PjLoad *load)
 	DpipeSpi	spi;
 
 	dpipe_spi_begin(&spi);
-	store_project(load);
+	store_project(load, true);
 	store_files(load);
 	store_nodes(load, cxt);
+	dpipe_spi_end(&spi);
+}
+
+static DpipeStatement update_node = {
+	"UPDATE dpipe.node n SET checksum = $3, definition = $4::pg_catalog.json"
+	" WHERE n.project = $1 AND n.unique_id = $2",
+	4,
+	{TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+
+/* Texts that have changed, and the nodes that they are; all else is as it was. */
+void
+pj_store_texts(PjLoad *load, List *files, List *docs)
+{
+	DpipeSpi	spi;
+	ListCell   *lc;
+
+	dpipe_spi_begin(&spi);
+	store_project(load, false);
+	foreach(lc, files)
+		store_file(load, lfirst(lc));
+	foreach(lc, docs)
+	{
+		char	   *definition = pd_to_json(lfirst(lc));
+		Datum		args[4] = {
+			CStringGetTextDatum(load->name),
+			CStringGetTextDatum(pd_get_text(lfirst(lc), "unique_id")),
+			CStringGetTextDatum(md5_hex(definition)),
+			CStringGetTextDatum(definition),
+		};
+
+		(void) dpipe_spi_run(&update_node, args, NULL, false, 0);
+	}
 	dpipe_spi_end(&spi);
 }
 
@@ -471,8 +662,12 @@ pj_project_of(const PdDoc *options, const char *what)
 
 /* ---------- drop ---------- */
 
-static DpipeStatement delete_project = {
-	"DELETE FROM dpipe.project p WHERE p.name = $1", 1, {TEXTOID}};
+static DpipeStatement delete_project[] = {
+	{"DELETE FROM dpipe.edge e WHERE e.project = $1", 1, {TEXTOID}},
+	{"DELETE FROM dpipe.node n WHERE n.project = $1", 1, {TEXTOID}},
+	{"DELETE FROM dpipe.project_file f WHERE f.project = $1", 1, {TEXTOID}},
+	{"DELETE FROM dpipe.project p WHERE p.name = $1", 1, {TEXTOID}},
+};
 
 Datum
 dpipe_drop_project(PG_FUNCTION_ARGS)
@@ -485,7 +680,8 @@ dpipe_drop_project(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("project \"%s\" does not exist", name)));
 	dpipe_spi_begin(&spi);
-	(void) dpipe_spi_run(&delete_project, args, NULL, false, 0);
+	for (int i = 0; i < lengthof(delete_project); i++)
+		(void) dpipe_spi_run(&delete_project[i], args, NULL, false, 0);
 	dpipe_spi_end(&spi);
 	PG_RETURN_VOID();
 }
