@@ -158,11 +158,14 @@ is_negative(const JinjaValue *v)
 		v->kind == JINJA_INT && v->u.integer < 0;
 }
 
-/* C's "%#<type>", which the server's printf() does not know. */
+/*
+ * C's "%#<type>", which the server's printf() does not know. Without a type it
+ * is Python's: like "g", but a digit is left for behind the point.
+ */
 static char *
 alternate_text(JinjaEnv *env, double d, char type, int precision)
 {
-	bool		general = tolower((unsigned char) type) == 'g';
+	bool		general = type == '\0' || tolower((unsigned char) type) == 'g';
 	char		format[8];
 	char	   *text;
 	int			whole;
@@ -174,14 +177,14 @@ alternate_text(JinjaEnv *env, double d, char type, int precision)
 		precision = Max(precision, 1);
 		text = psprintf("%.*e", precision - 1, d);
 		exponent = atoi(strchr(text, 'e') + 1);
-		if (exponent >= -4 && exponent < precision)
+		if (exponent >= -4 && exponent < precision - (type == '\0'))
 		{
 			type = 'f';
 			precision -= 1 + exponent;
 		}
 		else
 		{
-			type = type == 'g' ? 'e' : 'E';
+			type = type == 'G' ? 'E' : 'e';
 			precision -= 1;
 		}
 	}
@@ -218,7 +221,7 @@ float_text(JinjaEnv *env, double d, char type, int64 precision,
 
 /* No type but a precision: like "g", with a digit after the point. */
 static char *
-float_general(JinjaEnv *env, double d, int64 precision)
+float_general(JinjaEnv *env, double d, int64 precision, bool alternate)
 {
 	char		repr[JN_FLOAT_REPR_LEN];
 	char	   *text;
@@ -228,6 +231,8 @@ float_general(JinjaEnv *env, double d, int64 precision)
 		jn_float_repr(repr, fabs(d));
 		return pstrdup(repr);
 	}
+	if (alternate)
+		return float_text(env, d, '\0', precision, true);
 	text = float_text(env, d, 'g', Max(precision, 1), false);
 	if (strpbrk(text, ".en") != NULL)
 		return text;
@@ -272,7 +277,7 @@ put_float(JinjaEnv *env, StringInfo out, const FormatSpec *spec, double d)
 											   spec->alternate));
 			break;
 		case '\0':
-			text = float_general(env, d, spec->precision);
+			text = float_general(env, d, spec->precision, spec->alternate);
 			break;
 		default:
 			bad_format(env, spec->type, "float");

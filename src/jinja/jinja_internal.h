@@ -620,6 +620,15 @@ extern void jn_float_repr(char *buf, double d);
 
 #define JN_FLOAT_REPR_LEN 40
 
+/* letters.c: what Unicode calls a character */
+#define JN_CHAR_ALPHA		1	/* str.isalpha() */
+#define JN_CHAR_DIGIT		2	/* str.isdigit() */
+#define JN_CHAR_ALNUM		4	/* str.isalnum() */
+#define JN_CHAR_NAME_START	8	/* the first of str.isidentifier() */
+#define JN_CHAR_NAME		16	/* the others */
+
+extern bool jn_char_is(const char *p, const char *end, int kind);
+
 /* format.c */
 extern JinjaValue *jn_format_percent(JinjaEnv *env, JinjaValue *format,
 									 JinjaValue *args);

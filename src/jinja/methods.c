@@ -343,7 +343,7 @@ all_chars(JinjaEnv *env, JinjaValue *v, bool (*belongs) (const char *p,
 static bool
 is_digit(const char *p, const char *end)
 {
-	return isdigit((unsigned char) *p) != 0;
+	return jn_char_is(p, end, JN_CHAR_DIGIT);
 }
 
 static bool
@@ -352,19 +352,16 @@ is_space(const char *p, const char *end)
 	return jn_space_len(p, end) > 0;
 }
 
-/* Beyond ASCII, whatever is no space counts as a letter. */
 static bool
 is_alpha(const char *p, const char *end)
 {
-	if (IS_HIGHBIT_SET(*p))
-		return jn_space_len(p, end) == 0;
-	return isalpha((unsigned char) *p) != 0;
+	return jn_char_is(p, end, JN_CHAR_ALPHA);
 }
 
 static bool
 is_alnum(const char *p, const char *end)
 {
-	return is_alpha(p, end) || is_digit(p, end);
+	return jn_char_is(p, end, JN_CHAR_ALNUM);
 }
 
 static bool
@@ -376,7 +373,7 @@ is_ascii(const char *p, const char *end)
 static bool
 is_identifier_char(const char *p, const char *end)
 {
-	return *p == '_' || is_alnum(p, end);
+	return jn_char_is(p, end, JN_CHAR_NAME);
 }
 
 static bool
@@ -435,7 +432,10 @@ str_isascii(METHOD_ARGS)
 static JinjaValue *
 str_isidentifier(METHOD_ARGS)
 {
-	if (v->u.string.len > 0 && isdigit((unsigned char) v->u.string.data[0]))
+	const char *p = v->u.string.data;
+
+	if (v->u.string.len == 0 ||
+		!jn_char_is(p, p + v->u.string.len, JN_CHAR_NAME_START))
 		return env->no;
 	return all_chars(env, v, is_identifier_char);
 }
