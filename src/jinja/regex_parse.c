@@ -49,6 +49,7 @@ typedef struct Parser
 	const char *start;
 	const char *p;
 	const char *end;
+	const char *prelude;		/* end of the (?i) and comments it begins with */
 	int			flags;
 	JnRegex    *regex;
 	int			nloops;
@@ -520,8 +521,9 @@ parse_flags(Parser *p, const char *open)
 		set |= flag_of(p, *p->p++);
 	if (skip(p, ")"))
 	{
-		if (open != p->start)
+		if (open != p->prelude)
 			bad_pattern(p, "global flags not at the start of the expression");
+		p->prelude = p->p;
 		p->flags |= set;
 		p->regex->flags |= set;
 		return make(p, NODE_EMPTY);
@@ -586,6 +588,8 @@ parse_group(Parser *p)
 		while (!at_end(p) && !at(p, ")"))
 			p->p++;
 		close_group(p);
+		if (open == p->prelude)
+			p->prelude = p->p;
 		return make(p, NODE_EMPTY);
 	}
 	if (skip(p, "="))
@@ -664,6 +668,8 @@ parse_quantifier(Parser *p, int *min, int *max)
 static void
 skip_verbose(Parser *p)
 {
+	bool		prelude = p->p == p->prelude;
+
 	if ((p->flags & JN_RE_VERBOSE) == 0)
 		return;
 	while (!at_end(p))
@@ -676,6 +682,8 @@ skip_verbose(Parser *p)
 		else
 			break;
 	}
+	if (prelude)
+		p->prelude = p->p;
 }
 
 static Node *
@@ -1083,7 +1091,7 @@ jn_regex_compile(JinjaEnv *env, JinjaValue *pattern, int flags)
 	memset(r->names, 0, (MAX_GROUPS + 1) * sizeof(JinjaValue *));
 	p->env = env;
 	p->regex = r;
-	p->start = p->p = pattern->u.string.data;
+	p->start = p->p = p->prelude = pattern->u.string.data;
 	p->end = p->p + pattern->u.string.len;
 	p->flags = flags;
 	node = parse_alternatives(p);

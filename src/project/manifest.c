@@ -404,6 +404,35 @@ pj_manifest(const char *project)
 	return m.doc;
 }
 
+PdDoc *
+pj_manifest_graph(PjLoad *load)
+{
+	static const char *const parts[] = {
+		"exposures", "functions", "groups", "metrics", "nodes", "sources", "semantic_models",
+		"saved_queries",
+	};
+	PjManifest	m = {0};
+	ListCell   *lc;
+
+	m.load = load;
+	m.shapes = pj_table("dpipe shapes");
+	m.doc = pd_dict();
+	read_definition(&m, load->name);
+	for (int i = 0; i < lengthof(parts); i++)
+		pd_put(m.doc, parts[i], pd_dict());
+	foreach(lc, load->nodes)
+	{
+		const PjNode *node = lfirst(lc);
+		PdDoc	   *section = pd_get(m.doc, section_of(node));
+
+		if (node->enabled && section != NULL)
+			pd_put(section, node->unique_id, node_doc(&m, node));
+	}
+	put_groups(&m);
+	(void) pd_remove(m.doc, "group_map");
+	return m.doc;
+}
+
 Datum
 dpipe_manifest(PG_FUNCTION_ARGS)
 {

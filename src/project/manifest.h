@@ -30,6 +30,8 @@ extern PdDoc *pj_manifest(const char *project);
 
 /* What artifacts of dbt begin with. */
 extern PdDoc *pj_artifact_metadata(const PjLoad *load, const char *schema_version);
+/* What templates see as "graph"; of an opened project. */
+extern PdDoc *pj_manifest_graph(PjLoad *load);
 
 /*
  * The project that options name, else the only one there is. Raises when

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "project/manifest.h"
 #include "project/node.h"
 #include "project/project.h"
 #include "project/relation.h"
@@ -504,39 +505,9 @@ context_list(void *arg)
 static JinjaValue *
 graph_value(PjScope *scope)
 {
-	static const struct
-	{
-		const char *section;
-		const char *resource_type;	/* NULL: the kinds that others do not name */
-	}			sections[] = {
-		{"exposures", "exposure"}, {"metrics", "metric"}, {"sources", "source"},
-		{"groups", "group"}, {"semantic_models", "semantic_model"},
-		{"saved_queries", "saved_query"}, {"unit_tests", "unit_test"}, {"nodes", NULL},
-	};
-	JinjaEnv   *env = scope->env;
-	JinjaValue *graph = jinja_dict(env);
-	JinjaValue *dicts[lengthof(sections)];
-	ListCell   *lc;
-
-	for (int i = 0; i < lengthof(sections); i++)
-	{
-		dicts[i] = jinja_dict(env);
-		jinja_dict_set(env, graph, sections[i].section, dicts[i]);
-	}
-	foreach(lc, scope->host.execute ? scope->load->nodes : NIL)
-	{
-		PjNode	   *node = lfirst(lc);
-		int			i = 0;
-
-		if (!node->enabled)
-			continue;
-		while (sections[i].resource_type != NULL &&
-			   strcmp(sections[i].resource_type, node->resource_type) != 0)
-			i++;
-		jinja_dict_set(env, dicts[i], node->unique_id,
-					   pj_doc_value(env, node->more != NULL ? node->more : pj_node_doc(node)));
-	}
-	return graph;
+	if (!scope->host.execute)
+		return jinja_dict(scope->env);
+	return pj_doc_value(scope->env, pj_manifest_graph(scope->load));
 }
 
 static JinjaValue *
