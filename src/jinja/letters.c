@@ -1,14 +1,11 @@
-/*-------------------------------------------------------------------------
- *
+/*
  * letters.c
- *	  Which characters are letters, digits, parts of names
+ *		Which characters are letters, digits, parts of names.
  *
  * The answers are those of Python 3.11 (Unicode 14). The server's own tables
  * came with PostgreSQL 17, and a C library's differ with its locales.
- *
- *-------------------------------------------------------------------------
  */
-#include "postgres.h"
+#include "base/compat.h"
 
 #include <ctype.h>
 

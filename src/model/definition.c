@@ -252,7 +252,7 @@ dpipe_create_model(PG_FUNCTION_ARGS)
 	dpipe_node_configure(node, parsed.config);
 	node->refs = parsed.refs;
 	node->sources = parsed.sources;
-	(void) dpipe_graph_load(NULL, node);
+	dpipe_check_beside(node, dpipe_graph_load(NULL, node));
 	check_relation_is_free(node);
 	check_may_create(node);
 	error_context_stack = callback.previous;

@@ -146,6 +146,7 @@ open_scope(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node,
 	scope->host.search_path = load->search_path;
 	scope->empty = how->empty;
 	scope->selected = how->selected;
+	scope->new_rows = how->new_rows;
 }
 
 /* What a text gives, and which ephemeral models it reads. */
@@ -288,6 +289,20 @@ compile_whole(PjLoad *load, PjNode *node, const PjCompile *how)
 	dpipe_identity_owner(&id, load->owner, load->search_path);
 	text = compile(load, node, how, &ctes);
 	dpipe_identity_restore(&id);
+	return with_ctes(text, ctes);
+}
+
+char *
+pj_with_ephemeral(PjScope *scope, const char *text, bool full_refresh, const char *command)
+{
+	PjCompile	how = {.full_refresh = full_refresh,.command = command};
+	PjLoad		load;
+	List	   *ctes = NIL;
+
+	if (scope->ephemeral == NIL)
+		return pstrdup(text);
+	adjust(&load, scope->load, &how);
+	add_ctes(&load, scope->ephemeral, &how, &ctes);
 	return with_ctes(text, ctes);
 }
 

@@ -530,6 +530,98 @@ dpipe_graph_paths(const DpipeGraph *graph)
 	return paths;
 }
 
+static const char *
+scalar_of(const PdDoc *doc, const char *key)
+{
+	PdDoc	   *value = pd_get(doc, key);
+
+	return pd_is_null(value) ? NULL : pd_scalar_text(value);
+}
+
+/* Does "node" answer to what was written as ref() or source()? */
+static bool
+answers(const DpipeNode *node, const DpipeNode *name)
+{
+	const char *version = scalar_of(node->doc, "version");
+	const char *latest = scalar_of(node->doc, "latest_version");
+	const char *asked = name->unique_id + strlen("model.");
+	const char *dot;
+
+	if (node->type != DPIPE_NODE_PROJECT)
+		return false;
+	if (name->type == DPIPE_NODE_SOURCE)
+		return strcmp(node->resource_type, "source") == 0 &&
+			strcmp(node->name, name->name) == 0 &&
+			pd_equals(pd_get(node->doc, "source_name"), name->schema);
+	if (strcmp(node->resource_type, "model") != 0 && strcmp(node->resource_type, "seed") != 0 &&
+		strcmp(node->resource_type, "snapshot") != 0)
+		return false;
+	dot = strchr(asked, '.');
+	if (strncmp(asked, DPIPE_PACKAGE ".", strlen(DPIPE_PACKAGE) + 1) != 0 &&
+		(strncmp(asked, node->package, dot - asked) != 0 || node->package[dot - asked] != '\0'))
+		return false;
+	if (version == NULL)
+		return strcmp(dot + 1, node->name) == 0;
+	return strcmp(dot + 1, psprintf("%s.v%s", node->name, version)) == 0 ||
+		(latest != NULL && strcmp(version, latest) == 0 && strcmp(dot + 1, node->name) == 0);
+}
+
+/*
+ * Names that models of dpipe_create_model use and that the project has: their
+ * readers get the project's node in place of the name. Gives the nodes that
+ * are left.
+ */
+static List *
+settle_names(List *models, List *nodes)
+{
+	List	   *left = NIL;
+	ListCell   *lc;
+	ListCell   *candidate;
+
+	foreach(lc, models)
+	{
+		DpipeNode  *name = lfirst(lc);
+		DpipeNode  *found = NULL;
+		ListCell   *child;
+
+		foreach(candidate, name->type == DPIPE_NODE_MISSING || name->type == DPIPE_NODE_SOURCE
+				? nodes : NIL)
+		{
+			if (answers(lfirst(candidate), name))
+			{
+				found = lfirst(candidate);
+				break;
+			}
+		}
+		if (found == NULL)
+		{
+			left = lappend(left, name);
+			continue;
+		}
+		foreach(child, name->children)
+		{
+			DpipeNode  *reader = lfirst(child);
+
+			reader->parents = list_delete_ptr(reader->parents, name);
+			link_nodes(found, reader);
+		}
+	}
+	return left;
+}
+
+bool
+dpipe_graph_is_complete(const DpipeGraph *graph)
+{
+	ListCell   *lc;
+
+	foreach(lc, graph->nodes)
+	{
+		if (((DpipeNode *) lfirst(lc))->type == DPIPE_NODE_MISSING)
+			return false;
+	}
+	return true;
+}
+
 void
 dpipe_graph_add_project(DpipeGraph *graph, const char *project)
 {
@@ -544,7 +636,7 @@ dpipe_graph_add_project(DpipeGraph *graph, const char *project)
 		link_project_node(graph, lfirst(lc));
 
 	/* Names that were missing are there now: all is put in order anew. */
-	nodes = list_concat_copy(graph->nodes, nodes);
+	nodes = list_concat(settle_names(graph->nodes, nodes), nodes);
 	foreach(lc, nodes)
 		((DpipeNode *) lfirst(lc))->mark = MARK_NEW;
 	graph->nodes = NIL;

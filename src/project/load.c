@@ -424,6 +424,7 @@ load_all(PjLoad *load)
 	error_context_stack = callback.previous;
 	make_counts(load);
 	pj_store(load);
+	pj_check_own_cycles(load);
 }
 
 static void

@@ -278,6 +278,14 @@ extern PjNode *pj_find_source(const PjLoad *load, const char *source, const char
 							  const PjProject *from, bool *disabled);
 extern void pj_resolve(PjLoad *load);
 
+/* beside.c: models of dpipe_create_model, as nodes */
+extern PjNode *pj_find_own(const PjLoad *load, const char *name, const char *package,
+						   const PdDoc *version, bool *disabled);
+/* Raise if one of them makes a relation of the project's. */
+extern void pj_check_own(const PjLoad *load);
+/* Raise if, now that it is stored, they and the project read each other. */
+extern void pj_check_own_cycles(const PjLoad *load);
+
 /* store.c */
 extern void pj_read_stored(PjLoad *load);
 extern void pj_read_parsed(PjLoad *load, PjFile *file);

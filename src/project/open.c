@@ -5,7 +5,8 @@
  *
  * An opened project stays with the session for as long as the project has not
  * been loaded again; one at a time is kept. It lives in a memory context of
- * its own, and whoever uses it does so within one call.
+ * its own, and whoever uses it does so within one call; what another one has
+ * replaced stays to the end of the transaction.
  */
 #include "base/compat.h"
 
@@ -210,8 +211,9 @@ pj_open(const char *name)
 		PjLoad	   *load = open_anew(name, row[0], row[1], row[2], row[3]);
 
 		MemoryContextSwitchTo(old);
+		/* A template may be on its way through the other one: it calls this. */
 		if (opened != NULL)
-			MemoryContextDelete(opened->cxt);
+			MemoryContextSetParent(opened->cxt, TopTransactionContext);
 		MemoryContextSetParent(own, CacheMemoryContext);
 		opened = load;
 		opened_version = row[4];

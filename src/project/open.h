@@ -7,6 +7,7 @@
 #define DPIPE_PROJECT_OPEN_H
 
 #include "project/loading.h"
+#include "project/project.h"
 
 /* load.c: options, and what follows from dbt_project.yml */
 extern void pj_read_options(PjLoad *load, PdDoc *options);
@@ -17,6 +18,9 @@ extern void pj_read_root(PjLoad *load);
  * and stays until the next one is opened.
  */
 extern PjLoad *pj_open(const char *name);
+/* beside.c: the project that a model of dpipe_create_model sees, or NULL */
+extern PjLoad *pj_beside(const DpipeNode *node);
+
 /* As whom texts of the opened project run. */
 extern void pj_opened_identity(Oid *owner, char **search_path);
 
@@ -24,6 +28,10 @@ extern void pj_opened_identity(Oid *owner, char **search_path);
  * compile.c: the text of a node, or an inline text, as it would run now, with
  * the ephemeral models it reads; the value of a macro.
  */
+/* The relation expression of dpipe.new_rows(); "reset": of all rows */
+typedef char *(*PjNewRows) (const char *consumer, const char *schema, const char *name,
+							bool reset);
+
 typedef struct PjCompile
 {
 	const char *project;
@@ -32,6 +40,7 @@ typedef struct PjCompile
 	bool		empty;
 	const char *command;		/* flags.WHICH */
 	const char *selected;		/* unique id; set here */
+	PjNewRows	new_rows;		/* what dpipe.new_rows() gives */
 } PjCompile;
 
 /* NULL: no node of that name. "name" is a name or a unique id. */

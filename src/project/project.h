@@ -110,6 +110,7 @@ struct DpipeRendering
 	DpipeParsed parsed;			/* while parsing */
 	MemoryContext cxt;			/* that of the caller, where parsed lives */
 	struct DpipeHost *host;		/* while it renders */
+	struct PjScope *beside;		/* the project that it sees, or NULL */
 };
 
 /* graph.c */
@@ -132,6 +133,12 @@ extern char *dpipe_model_id(const char *package, const char *name);
 extern char *dpipe_project_choose(const char *asked);
 
 /*
+ * The project beside models of a role's: the one of the name, which must be
+ * there, else the only one that the role may act as the owner of, or NULL.
+ */
+extern char *dpipe_project_of_role(Oid role, const char *asked);
+
+/*
  * The nodes of a stored project, with all that they say, upon a graph of
  * models. Nothing is checked: who may see them is the caller's business.
  */
@@ -139,6 +146,9 @@ extern void dpipe_graph_add_project(DpipeGraph *graph, const char *project);
 
 /* Paths of the files of the graph's project; char *. */
 extern List *dpipe_graph_paths(const DpipeGraph *graph);
+
+/* Are all names that models use defined by models? */
+extern bool dpipe_graph_is_complete(const DpipeGraph *graph);
 
 /* Tests that a selection reaches only through what they test. */
 typedef enum DpipeIndirect
@@ -174,6 +184,9 @@ extern List *dpipe_select(const DpipeGraph *graph, const char *nodes, const char
 /* Set materialized, schema, alias, tags and the like from config; raises. */
 extern void dpipe_node_configure(DpipeNode *node, const Jsonb *captured);
 extern List *dpipe_config_list(const DpipeNode *node, const char *key);
+
+/* beside.c: raise if the project beside the model makes its relation, or reads it in a cycle. */
+extern void dpipe_check_beside(const DpipeNode *own, DpipeGraph *graph);
 
 /* render.c */
 

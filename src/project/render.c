@@ -26,8 +26,10 @@
 #include "jinja/jinja.h"
 #include "project/host.h"
 #include "project/loading.h"
+#include "project/open.h"
 #include "project/project.h"
 #include "project/relation.h"
+#include "project/scope.h"
 
 static char *
 string_arg(JinjaEnv *env, const JinjaArgs *args, int pos, const char *name, const char *function)
@@ -83,42 +85,103 @@ has_ref(const DpipeNode *node, const char *id)
 	return false;
 }
 
-/* ref('model'), ref('package', 'model') */
+/* How a text's list of references names one: model.dpipe.x for any ref('x') */
+static char *
+ref_id(const char *package, const char *name, const char *version)
+{
+	return psprintf("%s%s%s", dpipe_model_id(package != NULL ? package : DPIPE_PACKAGE, name),
+					version != NULL ? ".v" : "", version != NULL ? version : "");
+}
+
+static bool
+names_own(const char *package, const char *version)
+{
+	return version == NULL && (package == NULL || strcmp(package, DPIPE_PACKAGE) == 0);
+}
+
+/* A model may read what is private only in its own group. */
+static void
+check_access(JinjaEnv *env, DpipeRendering *r, const PjNode *target)
+{
+	const char *access = pd_get_text(target->more, "access");
+	const char *group = pd_get_text(target->config, "group");
+	JsonbValue *own = dpipe_json_field(r->node->config, "group");
+
+	if (access == NULL || strcmp(access, "private") != 0 || group == NULL)
+		return;
+	if (own != NULL && own->type == jbvString && own->val.string.len == strlen(group) &&
+		strncmp(own->val.string.val, group, strlen(group)) == 0)
+		return;
+	jinja_raise(env, ERRCODE_INSUFFICIENT_PRIVILEGE,
+				"Node %s attempted to reference node %s, which is not allowed because the referenced node is private to the '%s' group.",
+				r->node->unique_id, target->unique_id, group);
+}
+
+/* A node of the project beside the model; NULL: there is none. */
+static JinjaValue *
+ref_beside(JinjaEnv *env, DpipeRendering *r, const char *name, const char *package,
+		   const char *version, bool *disabled)
+{
+	PjNode	   *target;
+
+	if (r->beside == NULL)
+		return NULL;
+	target = pj_find_ref(r->beside->load, name, package,
+						 version != NULL ? pd_string(version) : NULL, r->beside->project, disabled);
+	if (target == NULL)
+		return NULL;
+	check_access(env, r, target);
+	return pj_node_relation(r->beside, target);
+}
+
+/*
+ * ref('model'), ref('package', 'model'), with a version or not. Models of
+ * dpipe_create_model come first, so that a project that is loaded later
+ * changes nothing that they mean.
+ */
 static JinjaValue *
 context_ref(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	DpipeRendering *r = arg;
-	const char *package = DPIPE_PACKAGE;
+	const char *package = NULL;
+	char	   *version = dpipe_arg_text_given(env, args, -1, "version");
 	const char *name;
 	char	   *id;
+	bool		disabled = false;
 	DpipeNode  *target;
+	JinjaValue *relation;
 
+	if (version == NULL)
+		version = dpipe_arg_text_given(env, args, -1, "v");
 	if (args->nargs < 1 || args->nargs > 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
 					"ref() takes at most two positional arguments (%d given)", args->nargs);
-	if (args->nkwargs > 0)
-		jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED,
-					"ref() with a version is not supported yet");
 	if (args->nargs == 2)
 		package = string_arg(env, args, 0, "package", "ref");
 	name = string_arg(env, args, args->nargs - 1, "name", "ref");
-	id = dpipe_model_id(package, name);
-
+	id = ref_id(package, name, version);
 	if (!r->execute)
 	{
 		add_once(r, &r->parsed.refs, id);
 		return dpipe_relation_value(env, r->node->base_schema, name);
 	}
-	target = dpipe_graph_find(r->graph, id);
-	if (target == NULL || target->type != DPIPE_NODE_MODEL || !target->enabled)
-		jinja_raise(env, ERRCODE_UNDEFINED_OBJECT,
-					"Model '%s' depends on a node named '%s'%s which %s", r->node->unique_id, name,
-					args->nargs == 2 ? psprintf(" in package or project '%s'", package) : "",
-					target != NULL && target->type == DPIPE_NODE_MODEL ? "is disabled"
-					: "was not found");
-	if (!has_ref(r->node, id))
+	target = names_own(package, version) ? dpipe_graph_find(r->graph, id) : NULL;
+	if (target != NULL && target->type != DPIPE_NODE_MODEL)
+		target = NULL;
+	disabled = target != NULL && !target->enabled;
+	if (target != NULL)
+		relation = disabled ? NULL : dpipe_relation_value(env, target->schema, target->alias);
+	else
+		relation = ref_beside(env, r, name, package, version, &disabled);
+	if (relation != NULL && !has_ref(r->node, id))
 		raise_not_inferred(env, r->node, name);
-	return dpipe_relation_value(env, target->schema, target->alias);
+	if (relation == NULL)
+		jinja_raise(env, ERRCODE_UNDEFINED_OBJECT,
+					"Model '%s' depends on a node named '%s'%s%s which %s", r->node->unique_id,
+					name, package != NULL ? psprintf(" in package or project '%s'", package) : "",
+					version != NULL ? psprintf(" with version '%s'", version) : "",
+					disabled ? "is disabled" : "was not found");
+	return relation;
 }
 
 /* source('schema', 'table'): without a declaration that very relation */
@@ -128,6 +191,8 @@ context_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	DpipeRendering *r = arg;
 	char	   *schema;
 	char	   *name;
+	PjNode	   *declared = NULL;
+	bool		disabled;
 
 	if (args->nargs != 2)
 		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -136,7 +201,10 @@ context_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	name = string_arg(env, args, 1, "table_name", "source");
 	if (!r->execute)
 		add_once(r, &r->parsed.sources, dpipe_relation_key(schema, name));
-	return dpipe_relation_value(env, schema, name);
+	else if (r->beside != NULL)
+		declared = pj_find_source(r->beside->load, schema, name, r->beside->project, &disabled);
+	return declared != NULL ? pj_node_relation(r->beside, declared)
+		: dpipe_relation_value(env, schema, name);
 }
 
 /* ---------- config ---------- */
@@ -316,18 +384,43 @@ static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, conf
 
 /* ---------- var ---------- */
 
+/* What the project beside the model has, for packages and for this one. */
+static PdDoc *
+vars_beside(const DpipeRendering *r)
+{
+	PdDoc	   *vars = pd_dict();
+	const PjLoad *load = r->beside != NULL ? r->beside->load : NULL;
+	PdDoc	   *root = load != NULL ? load->root->vars : NULL;
+
+	if (pd_is(root, PD_DICT))
+		pd_update(vars, root);
+	if (pd_is(pd_get(root, DPIPE_PACKAGE), PD_DICT))
+		pd_update(vars, pd_get(root, DPIPE_PACKAGE));
+	if (load != NULL && load->vars != NULL)
+		pd_update(vars, load->vars);
+	return vars;
+}
+
 static JinjaValue *
 var_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 {
 	JsonbValue *v = dpipe_json_field(r->vars, name);
+	PdDoc	   *beside;
 
-	return v == NULL ? NULL : jinja_from_jsonb(env, JsonbValueToJsonb(v));
+	if (v != NULL)
+		return jinja_from_jsonb(env, JsonbValueToJsonb(v));
+	beside = pd_get(vars_beside(r), name);
+	return beside != NULL ? pj_doc_value(env, beside) : NULL;
 }
 
 static PdDoc *
 vars_doc(const DpipeRendering *r)
 {
-	return r->vars != NULL ? pd_from_jsonb(r->vars) : pd_dict();
+	PdDoc	   *vars = vars_beside(r);
+
+	if (r->vars != NULL)
+		pd_update(vars, pd_from_jsonb(r->vars));
+	return vars;
 }
 
 static JinjaValue *
@@ -392,11 +485,17 @@ context_should_full_refresh(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 context_env_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
+	DpipeRendering *r = arg;
 	char	   *name = string_arg(env, args, 0, "var", "env_var");
 	JinjaValue *deflt = jinja_arg(args, 1, "default");
 
+	PdDoc	   *given;
+
 	dpipe_check_env_var(env, name);
 	/* The server's environment is nobody's business here. */
+	given = r->beside != NULL ? pd_get(r->beside->load->env, name) : NULL;
+	if (!pd_is_null(given))
+		return jinja_string(env, given->kind == PD_STRING ? given->u.text : pd_to_json(given));
 	if (deflt == NULL)
 		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER, "Env var required but not provided: '%s'",
 					name);
@@ -448,9 +547,8 @@ string_list(JinjaEnv *env, List *strings)
 }
 
 static JinjaValue *
-model_value(JinjaEnv *env, DpipeRendering *r)
+model_value(JinjaEnv *env, const DpipeNode *node)
 {
-	const DpipeNode *node = r->node;
 	JinjaValue *m = jinja_dict(env);
 	JinjaValue *depends = jinja_dict(env);
 	JinjaValue *fqn = jinja_list(env);
@@ -473,6 +571,36 @@ model_value(JinjaEnv *env, DpipeRendering *r)
 	jinja_dict_set(env, m, "raw_sql", jinja_string(env, node->sql));
 	jinja_dict_set(env, m, "depends_on", depends);
 	return m;
+}
+
+/*
+ * The project's graph with the models of dpipe_create_model that belong to the
+ * model's owner. While a text is parsed there is none, as in dbt.
+ */
+static JinjaValue *
+graph_value(JinjaEnv *env, DpipeRendering *r)
+{
+	JinjaValue *graph;
+	JinjaValue *nodes;
+	ListCell   *lc;
+
+	if (r->beside != NULL)
+		graph = pj_graph_value(r->beside);
+	else
+	{
+		graph = jinja_dict(env);
+		jinja_dict_set(env, graph, "nodes", jinja_dict(env));
+		jinja_dict_set(env, graph, "sources", jinja_dict(env));
+	}
+	nodes = jinja_dict_get(env, graph, "nodes");
+	foreach(lc, r->execute && r->graph != NULL ? r->graph->nodes : NIL)
+	{
+		DpipeNode  *node = lfirst(lc);
+
+		if (node->type == DPIPE_NODE_MODEL && node->enabled && node->owner == r->node->owner)
+			jinja_dict_set(env, nodes, node->unique_id, model_value(env, node));
+	}
+	return graph;
 }
 
 static PdDoc *
@@ -578,7 +706,9 @@ node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 	if (strcmp(name, "this") == 0)
 		return dpipe_relation_value(env, r->node->schema, r->node->alias);
 	if (strcmp(name, "model") == 0)
-		return model_value(env, r);
+		return model_value(env, r->node);
+	if (strcmp(name, "graph") == 0)
+		return graph_value(env, r);
 	if (strcmp(name, "target") == 0)
 		return target_value(env, r);
 	if (strcmp(name, "flags") == 0)
@@ -614,16 +744,19 @@ node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 }
 
 /*
- * What depends on the node, what dbt's own macros are, and the rest. dbt lets
- * macros come first; none of its own has a name of the first kind but
- * is_incremental and should_full_refresh, which mean the same.
+ * Macros of the project beside the model, what depends on the node, what dbt's
+ * own macros are, and the rest. dbt lets its own macros come before the node;
+ * none has a name of that kind but is_incremental and should_full_refresh,
+ * which mean the same.
  */
 static JinjaValue *
 lookup(JinjaEnv *env, void *arg, const char *name)
 {
 	DpipeRendering *r = arg;
-	JinjaValue *v = dpipe_member(env, functions, name, r);
+	JinjaValue *v = r->beside != NULL ? pj_macro_or_package(r->beside, name) : NULL;
 
+	if (v == NULL)
+		v = dpipe_member(env, functions, name, r);
 	if (v == NULL)
 		v = node_value(env, r, name);
 	if (v == NULL && strcmp(name, "dbt") == 0)
@@ -648,8 +781,10 @@ search_order(DpipeHost *host, const char *macro_namespace)
 char *
 dpipe_node_render(DpipeRendering *r, const char *text)
 {
+	PjLoad	   *project = pj_beside(r->node);
 	JinjaEnv   *env = jinja_env_create(CurrentMemoryContext);
 	DpipeHost	host = {.env = env};
+	PjScope		beside;
 	JinjaTemplate *tmpl;
 	char	   *result;
 
@@ -660,13 +795,20 @@ dpipe_node_render(DpipeRendering *r, const char *text)
 	host.search_path = r->node->search_path;
 	host.find_macro = find_macro;
 	host.search_order = search_order;
+	if (project != NULL)
+		pj_scope_borrow(&beside, project, &host);
 	r->host = &host;
+	r->beside = project != NULL ? &beside : NULL;
 	r->cxt = CurrentMemoryContext;
 	tmpl = jinja_parse_dialect(jinja_env_context(env), r->node->name, text, strlen(text),
 							   &dpipe_dialect);
 	result = jinja_render_in(env, host.context, tmpl);
+	if (project != NULL)
+		result = pj_with_ephemeral(&beside, result, r->full_refresh,
+								   r->command != NULL ? r->command : "parse");
 	jinja_env_destroy(env);
 	r->host = NULL;
+	r->beside = NULL;
 	return result;
 }
 

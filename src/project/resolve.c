@@ -190,6 +190,8 @@ resolve_refs(PjLoad *load, PjNode *node)
 		bool		disabled;
 		PjNode	   *target = pj_find_ref(load, name, package, version, node->project, &disabled);
 
+		if (target == NULL && !disabled)
+			target = pj_find_own(load, name, package, version, &disabled);
 		if (target == NULL)
 		{
 			not_found(node, "node", name, package, version, disabled);
@@ -597,5 +599,6 @@ pj_resolve(PjLoad *load)
 	index_nodes(load);
 	check_groups(load);
 	check_relations(load);
+	pj_check_own(load);
 	check_cycles(load);
 }

@@ -502,8 +502,8 @@ context_list(void *arg)
 }
 
 /* The nodes of the project by kind and unique id; none while it is loaded. */
-static JinjaValue *
-graph_value(PjScope *scope)
+JinjaValue *
+pj_graph_value(PjScope *scope)
 {
 	if (!scope->host.execute)
 		return jinja_dict(scope->env);
@@ -564,7 +564,7 @@ node_name(PjScope *scope, const char *name)
 	if (strcmp(name, "database") == 0)
 		return pj_doc_value(env, pd_get(scope->load->target, "database"));
 	if (strcmp(name, "graph") == 0)
-		return graph_value(scope);
+		return pj_graph_value(scope);
 	if (strcmp(name, "selected_resources") == 0)
 		return selected_value(scope);
 	if (strcmp(name, "pre_hooks") == 0 || strcmp(name, "post_hooks") == 0)
@@ -572,6 +572,8 @@ node_name(PjScope *scope, const char *name)
 	if (strcmp(name, "compiled_code") == 0 || strcmp(name, "sql") == 0 ||
 		strcmp(name, "defer_relation") == 0)
 		return jinja_none(env);
+	if (strcmp(name, "dpipe") == 0)
+		return pj_dpipe_value(scope);
 	if (strcmp(name, "builtins") == 0)
 		return dpipe_names_value(env, builtins_get, builtins_list, scope);
 	if (strcmp(name, "context") == 0)
@@ -591,19 +593,23 @@ builtins_get(void *arg, const char *name)
 	return value != NULL ? value : pj_function(scope, name);
 }
 
+JinjaValue *
+pj_macro_or_package(PjScope *scope, const char *name)
+{
+	PjMacro    *macro = pj_resolve_macro(scope->load, scope->project, name);
+
+	return macro != NULL ? pj_macro_value(scope, macro) : find_package(scope, name);
+}
+
 static JinjaValue *
 lookup(JinjaEnv *env, void *arg, const char *name)
 {
 	PjScope    *scope = arg;
 	JinjaValue *value = NULL;
-	PjMacro    *macro;
 
 	if (!scope->yaml)
 	{
-		macro = pj_resolve_macro(scope->load, scope->project, name);
-		if (macro != NULL)
-			return pj_macro_value(scope, macro);
-		value = find_package(scope, name);
+		value = pj_macro_or_package(scope, name);
 		if (value == NULL)
 			value = node_name(scope, name);
 	}
@@ -633,6 +639,20 @@ pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *no
 	scope->host.search_order = search_order;
 	scope->host.arg = scope;
 	scope->host.resource_type = node != NULL ? node->resource_type : NULL;
+}
+
+void
+pj_scope_borrow(PjScope *scope, PjLoad *load, DpipeHost *host)
+{
+	memset(scope, 0, sizeof(*scope));
+	scope->load = load;
+	scope->project = load->root;
+	scope->env = host->env;
+	scope->context = host->context;
+	host->find_macro = find_macro;
+	host->search_order = search_order;
+	host->arg = scope;
+	scope->host = *host;
 }
 
 void

@@ -6,7 +6,7 @@
  *		scope_config.c	config and var
  *		functions.c		functions that know nothing of nodes
  *		naming.c		generate_schema_name and its kin
- *		runtime.c		ref() and source() when nodes are compiled
+ *		runtime.c		ref(), source(), dpipe.new_rows() when nodes are compiled
  */
 #ifndef DPIPE_PROJECT_SCOPE_H
 #define DPIPE_PROJECT_SCOPE_H
@@ -25,14 +25,29 @@ typedef struct PjScope
 	bool		yaml;			/* a value of a YAML file: no macros, no node */
 	bool		empty;			/* what is read gives no rows */
 	const char *selected;		/* unique id of what is compiled, or NULL */
+	char	   *(*new_rows) (const char *consumer, const char *schema, const char *name,
+							 bool reset);	/* NULL: not now */
 	List	   *ephemeral;		/* PjNode * that ref() gave, when compiling */
 } PjScope;
 
 extern void pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node);
 extern void pj_scope_close(PjScope *scope);
 
+/*
+ * Let templates of no project find what this one has: its macros see the names
+ * of the host's context. The environment stays the host's.
+ */
+extern void pj_scope_borrow(PjScope *scope, PjLoad *load, DpipeHost *host);
+/* NULL: neither */
+extern JinjaValue *pj_macro_or_package(PjScope *scope, const char *name);
+extern JinjaValue *pj_graph_value(PjScope *scope);
+
 /* The value of a name of functions.c, or NULL. */
 extern JinjaValue *pj_function(PjScope *scope, const char *name);
+
+/* compile.c: the text after the ephemeral models that it reads */
+extern char *pj_with_ephemeral(PjScope *scope, const char *text, bool full_refresh,
+							   const char *command);
 
 /* scope_config.c; a lookup gives NULL while nodes are parsed */
 extern JinjaValue *pj_config_value(PjScope *scope);
@@ -47,6 +62,7 @@ extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);
 
 /* runtime.c */
 extern JinjaValue *pj_runtime_ref(PjScope *scope, const PdDoc *ref);
+extern JinjaValue *pj_dpipe_value(PjScope *scope);	/* "dpipe" */
 extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
 
 /* Where adapter.dispatch() looks for a namespace; NIL: as without one. */

@@ -574,7 +574,7 @@ static DpipeStatement select_projects = {
 	{0}};
 
 static List *
-visible_projects(void)
+visible_projects(Oid member)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	DpipeSpi	spi;
@@ -600,12 +600,12 @@ visible_projects(void)
 	}
 	dpipe_spi_end(&spi);
 
-	/* Who may is asked as the caller, not as the extension's owner. */
+	/* Who may is asked outside of SPI, which runs as the extension's owner. */
 	forboth(lc, all, owner, owners)
 	{
 		Oid			role = lfirst_oid(owner);
 
-		if (OidIsValid(role) ? dpipe_may_act_as(role) : superuser())
+		if (OidIsValid(role) ? has_privs_of_role(member, role) : superuser_arg(member))
 			names = lappend(names, lfirst(lc));
 	}
 	return names;
@@ -614,7 +614,7 @@ visible_projects(void)
 char *
 dpipe_project_choose(const char *asked)
 {
-	List	   *names = visible_projects();
+	List	   *names = visible_projects(GetUserId());
 	StringInfoData buf;
 	ListCell   *lc;
 
@@ -634,6 +634,23 @@ dpipe_project_choose(const char *asked)
 						errmsg("there are several projects"),
 						errhint("Name one with the option \"project\": %s.", buf.data)));
 	return names != NIL ? linitial(names) : NULL;
+}
+
+char *
+dpipe_project_of_role(Oid role, const char *asked)
+{
+	List	   *names = visible_projects(role);
+	ListCell   *lc;
+
+	if (asked == NULL)
+		return list_length(names) == 1 ? linitial(names) : NULL;
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), asked) == 0)
+			return lfirst(lc);
+	}
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("project \"%s\" does not exist", asked)));
 }
 
 char *

@@ -51,6 +51,12 @@ show_new_rows(DpipeRendering *r, const char *schema, const char *name)
 						  !dpipe_node_is_incremental(r->node, r->full_refresh), false);
 }
 
+static char *
+show_new_rows_of(const char *consumer, const char *schema, const char *name, bool reset)
+{
+	return dpipe_new_rows(consumer, schema, name, reset, false);
+}
+
 /* A text without a model: as if the caller had defined a view. */
 static DpipeNode *
 inline_node(char *text, const Jsonb *vars)
@@ -127,6 +133,7 @@ how_of(const Call *call, const char *project, PjCompile *how)
 	how->full_refresh = call->full_refresh;
 	how->empty = dpipe_json_bool(call->options, "option", "empty", false);
 	how->command = call->command;
+	how->new_rows = show_new_rows_of;
 }
 
 static char *

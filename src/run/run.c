@@ -84,7 +84,7 @@ dpipe_run_options(const Jsonb *options, const char *const *known, int nknown)
 static void
 read_options(DpipeRun *run)
 {
-	static const char *const known[] = {"fail_fast", "now", "threads"};
+	static const char *const known[] = {"fail_fast", "now", "project", "threads"};
 	char	   *now;
 
 	dpipe_run_options(run->options, known, lengthof(known));
@@ -213,6 +213,21 @@ run_nodes(const DpipeRun *run, const DpipeGraph *graph, List *selected, ReturnSe
 	return failed != NULL;
 }
 
+/* What models read of a project tells in which order they run. */
+static void
+add_project(DpipeGraph *graph, const DpipeRun *run)
+{
+	char	   *asked = dpipe_json_string(run->options, "option", "project", NULL);
+	char	   *project = NULL;
+
+	if (asked != NULL)
+		project = dpipe_project_choose(asked);
+	else if (!dpipe_graph_is_complete(graph))
+		project = dpipe_project_of_role(GetUserId(), NULL);
+	if (project != NULL)
+		dpipe_graph_add_project(graph, project);
+}
+
 static List *
 selected_ids(List *selected)
 {
@@ -246,6 +261,7 @@ dpipe_run(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	graph = dpipe_graph_load(run.vars, NULL);
+	add_project(graph, &run);
 	selected = select_to_run(graph, &run);
 	if (selected == NIL)
 		ereport(WARNING,
