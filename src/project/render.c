@@ -584,7 +584,7 @@ graph_value(JinjaEnv *env, DpipeRendering *r)
 	JinjaValue *nodes;
 	ListCell   *lc;
 
-	if (r->beside != NULL)
+	if (r->beside != NULL && r->execute)
 		graph = pj_graph_value(r->beside);
 	else
 	{

@@ -501,12 +501,9 @@ context_list(void *arg)
 	return names;
 }
 
-/* The nodes of the project by kind and unique id; none while it is loaded. */
 JinjaValue *
 pj_graph_value(PjScope *scope)
 {
-	if (!scope->host.execute)
-		return jinja_dict(scope->env);
 	return pj_doc_value(scope->env, pj_manifest_graph(scope->load));
 }
 
@@ -564,7 +561,7 @@ node_name(PjScope *scope, const char *name)
 	if (strcmp(name, "database") == 0)
 		return pj_doc_value(env, pd_get(scope->load->target, "database"));
 	if (strcmp(name, "graph") == 0)
-		return pj_graph_value(scope);
+		return scope->host.execute ? pj_graph_value(scope) : jinja_dict(env);
 	if (strcmp(name, "selected_resources") == 0)
 		return selected_value(scope);
 	if (strcmp(name, "pre_hooks") == 0 || strcmp(name, "post_hooks") == 0)
