@@ -21,7 +21,7 @@ has_code(const PjNode *node)
 {
 	return is_kind(node, "model") || is_kind(node, "seed") || is_kind(node, "snapshot") ||
 		is_kind(node, "test") || is_kind(node, "analysis") || is_kind(node, "function") ||
-		is_kind(node, "operation");
+		is_kind(node, "operation") || is_kind(node, "sql_operation");
 }
 
 static bool
