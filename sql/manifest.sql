@@ -40,4 +40,4 @@ DROP VIEW b;
 SELECT dpipe_manifest('{"select": "a"}');
 SELECT dpipe_manifest('{"project": "other"}');
 SELECT dpipe_drop_project('m');
-SELECT dpipe_manifest();
+SELECT dpipe_manifest() -> 'nodes', dpipe_manifest() -> 'metadata' -> 'project_name';

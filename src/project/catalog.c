@@ -1,6 +1,6 @@
 /*
  * catalog.c
- *		dpipe_catalog: the relations of a project that are there, with their
+ *		dpipe_catalog: the relations of a project and of models beside it that are there, with their
  *		columns, as dbt's catalog.json, version 1.
  *
  * As dbt finds them: by schema and name without regard to case, in this
@@ -114,7 +114,7 @@ Datum
 dpipe_catalog(PG_FUNCTION_ARGS)
 {
 	PdDoc	   *options = PG_ARGISNULL(0) ? pd_dict() : pd_from_jsonb(PG_GETARG_JSONB_P(0));
-	const PjLoad *load = pj_open(pj_project_of(options, "a catalog"));
+	const PjLoad *load = pj_open_with_own(pj_project_of(options, "a catalog"));
 	PdDoc	   *found = relations(load);
 	PdDoc	   *doc = pd_dict();
 

@@ -46,8 +46,8 @@ typedef struct Origin
 
 /* ---------- text ---------- */
 
-static const char *
-sha256_hex(const char *text, int len)
+const char *
+pj_sha256(const char *text, int len)
 {
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
@@ -314,7 +314,7 @@ add_file(Origin *o, PjProject *project, PjKind kind, const char *searched, const
 	file->len = len;
 	file->text = pj_strip(text, &file->len);
 	file->text = pnstrdup(file->text, file->len);
-	file->checksum = sha256_hex(file->text, file->len);
+	file->checksum = pj_sha256(file->text, file->len);
 	project->files = lappend(project->files, file);
 	o->load->files = lappend(o->load->files, file);
 }
@@ -478,7 +478,7 @@ read_project(Origin *o, const char *root, const char *prefix)
 		return NULL;
 	project = pj_settle(o->load, prefix, text, len);
 	text = (char *) pj_strip(text, &len);
-	project->checksum = sha256_hex(text, len);
+	project->checksum = pj_sha256(text, len);
 	text = origin_text(o, root, prefix, ".dbtignore", &len);
 	if (text != NULL)
 		project->ignored = pj_ignore_patterns(psprintf("%s.dbtignore", prefix), text);

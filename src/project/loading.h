@@ -206,6 +206,7 @@ extern void pj_warn(const PjFile *file, const PdDoc *doc, const char *fmt,...)
 			pg_attribute_printf(3, 4);
 
 /* files.c */
+extern const char *pj_sha256(const char *text, int len);	/* hexadecimal */
 extern void pj_read_directory(PjLoad *load, const char *directory);
 extern void pj_read_files(PjLoad *load, const Jsonb *files);
 

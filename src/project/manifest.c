@@ -388,10 +388,13 @@ pj_manifest(const char *project)
 {
 	PjManifest	m = {0};
 
-	m.load = pj_open(project);
+	m.load = pj_open_with_own(project);
 	m.shapes = pj_table("dpipe shapes");
 	m.doc = pd_dict();
-	read_definition(&m, project);
+	if (project != NULL)
+		read_definition(&m, project);
+	else
+		m.created_at = pd_float(timestamptz_to_time_t(GetCurrentStatementStartTimestamp()));
 	pd_put(m.doc, "metadata", metadata(m.load));
 	for (int i = 0; i < lengthof(sections); i++)
 		pd_put(m.doc, sections[i], pd_dict());

@@ -9,6 +9,7 @@
  *		semantic.c		metrics, semantic models, saved queries
  *		modeldoc.c		models and unit tests: keys and checksums
  *		catalog.c		dpipe_catalog
+ *		owndoc.c		models of dpipe_create_model
  */
 #ifndef DPIPE_PROJECT_MANIFEST_H
 #define DPIPE_PROJECT_MANIFEST_H
@@ -25,8 +26,14 @@ typedef struct PjManifest
 	HTAB	   *tests;			/* lists of generic tests by the node they are for */
 } PjManifest;
 
-/* The manifest of a stored project. */
+/* The manifest of a stored project; NULL: of models of one's own alone. */
 extern PdDoc *pj_manifest(const char *project);
+
+/*
+ * owndoc.c: an opened project, or NULL, with the caller's models of
+ * dpipe_create_model among its nodes. A copy of the caller's, for reading.
+ */
+extern PjLoad *pj_open_with_own(const char *project);
 
 /* What artifacts of dbt begin with. */
 extern PdDoc *pj_artifact_metadata(const PjLoad *load, const char *schema_version);
@@ -34,8 +41,8 @@ extern PdDoc *pj_artifact_metadata(const PjLoad *load, const char *schema_versio
 extern PdDoc *pj_manifest_graph(PjLoad *load);
 
 /*
- * The project that options name, else the only one there is. Raises when
- * there is none, and for other options: "what" they are given to.
+ * The project that options name, else the only one there is, or NULL. Raises
+ * for other options: "what" they are given to.
  */
 extern char *pj_project_of(const PdDoc *options, const char *what);
 

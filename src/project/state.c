@@ -510,7 +510,7 @@ dpipe_begin_state(DpipeSearch *search)
 		v++;
 	if (v == lengthof(values))
 		raise_value(search->value);
-	now = graph->project != NULL ? pj_manifest(graph->project) : pd_dict();
+	now = pj_manifest(graph->project);
 	state->now = nodes_of(now);
 	state->before = nodes_of(before);
 	state->macros = pd_get(now, "macros");
@@ -528,7 +528,7 @@ dpipe_match_state(const DpipeSearch *search, const DpipeNode *node)
 	State	   *state = search->own;
 	PdDoc	   *new = pd_get(state->now, node->unique_id);
 
-	/* Models of dpipe_create_model are in no manifest. */
+	/* Others' models are in no manifest of the caller's. */
 	if (new == NULL)
 		return false;
 	return state->check(state, pd_get(state->before, node->unique_id), new) != state->negated;

@@ -657,7 +657,6 @@ char *
 pj_project_of(const PdDoc *options, const char *what)
 {
 	PdDoc	   *asked = pd_get(options, "project");
-	char	   *name;
 
 	if (!pd_is(options, PD_DICT))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -671,10 +670,7 @@ pj_project_of(const PdDoc *options, const char *what)
 	if (!pd_is_null(asked) && asked->kind != PD_STRING)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"project\" must be a string")));
-	name = dpipe_project_choose(pd_text(asked));
-	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no project")));
-	return name;
+	return dpipe_project_choose(pd_text(asked));
 }
 
 /* ---------- drop ---------- */

@@ -71,6 +71,23 @@ is(compiled("{{ graph.nodes.keys() | select('in', ['model.shop.orders', 'model.d
 is(said("SELECT string_agg(node || ' ' || status, ' ' ORDER BY node) FROM dpipe_run('orders+')"), 'model.dpipe.last success model.dpipe.mine success', 'a run builds the models');
 is($node->sql('SELECT id FROM s.last'), 1, 'of what the project holds');
 
+# Manifests and catalogs hold both.
+sub value
+{
+    my ($call, $path) = @_;
+    return said("SELECT $call #>> '{$path}'");
+}
+is(value('dpipe_manifest()', 'parent_map,model.dpipe.mine'), '["model.shop.orders"]', 'parents in a manifest');
+is(value('dpipe_manifest()', 'child_map,model.shop.orders'), '["model.dpipe.mine"]', 'children');
+is(value('dpipe_manifest()', 'nodes,model.dpipe.last,refs'), '[{"name": "mine", "package": null, "version": null}]', 'references');
+is(value('dpipe_manifest()', 'nodes,model.dpipe.last,config,materialized'), 'view', 'configuration is whole: not that of dbt_project.yml');
+is(value('dpipe_manifest()', 'nodes,model.dpipe.last,relation_name'), '"postgres"."s"."last"', 'its relation');
+is(value('dpipe_catalog()', 'nodes,model.dpipe.last,columns,id,type'), 'integer', 'a catalog');
+said('CREATE TABLE public.then AS SELECT dpipe_manifest() AS m');
+is(said("SELECT count(*) FROM public.then, dpipe_ls('state:unmodified,package:dpipe', options => jsonb_build_object('state', m))"), 2, 'nothing has changed');
+said(q[SELECT dpipe_create_model('last', $$select id from {{ ref('mine') }}$$)]);
+is(said("SELECT string_agg(unique_id, ' ') FROM public.then, dpipe_ls('state:modified', options => jsonb_build_object('state', m))"), 'model.dpipe.last', 'a model has');
+
 # The other way.
 $shop{'models/reader.sql'} = "select * from {{ ref('mine') }}";
 $shop{'models/two.sql'} = "select * from {{ ref('dpipe', 'mine') }}";
@@ -109,6 +126,17 @@ like(load_files('{}', %shop), qr/^\d$/, 'it comes back');
 is(said("SELECT dpipe_compile('mine')"), 'select * from "postgres"."s"."orders"', 'and is found');
 said("SELECT dpipe_drop_model('mine')");
 like(said("SELECT dpipe_compile('reader')"), qr/depends on a node named 'mine' which was not found/, 'a model that was dropped is missed');
+
+# Without a project models stand alone, each with what it reads.
+said("SELECT dpipe_drop_project('shop')");
+said(q[SELECT dpipe_create_model('alone', $$select * from {{ source('s', 'raw') }}$$)]);
+is(value('dpipe_manifest()', 'metadata,project_name'), 'dpipe', 'a manifest without a project');
+is(value('dpipe_manifest()', 'parent_map,model.dpipe.alone'), '["source.dpipe.s.raw"]', 'a relation that is read');
+is(value('dpipe_manifest()', 'sources,source.dpipe.s.raw,relation_name'), '"postgres"."s"."raw"', 'is a source');
+is(value('dpipe_manifest()', 'parent_map,model.dpipe.mine') , '', 'what was dropped is not there');
+is(value('dpipe_catalog()', 'sources,source.dpipe.s.raw,columns,t,type'), 'integer', 'a catalog without a project');
+is(said("SET ROLE stranger; SELECT dpipe_manifest() -> 'nodes' ?| ARRAY['model.dpipe.alone', 'model.dpipe.last'], dpipe_manifest() -> 'nodes' ? 'model.dpipe.theirs', dpipe_manifest() -> 'sources'"), 'f|t|{}', 'a stranger has its own');
+said("SELECT dpipe_drop_model('alone')");
 
 # New rows.
 delete @shop{qw(models/reader.sql models/two.sql)};
