@@ -186,6 +186,8 @@ typedef struct JinjaDialect
 	bool		annotations;	/* {% macro m(a: list[string]) %} is allowed */
 	bool		macros_hidden;	/* {% macro %} defines no variable, only a macro
 								 * that is listed */
+	bool		strays_skipped; /* an end tag that ends nothing is no error:
+								 * jinja_template_stray() has it */
 } JinjaDialect;
 
 /*
@@ -246,6 +248,8 @@ typedef struct JinjaMacroInfo
 extern int	jinja_template_macros(const JinjaTemplate *tmpl);	/* how many */
 extern const JinjaMacroInfo *jinja_template_macro(const JinjaTemplate *tmpl,
 												  int i);
+/* End tag "i" of those that were skipped, and its line; NULL: no more. */
+extern const char *jinja_template_stray(const JinjaTemplate *tmpl, int i, int *line);
 /*
  * Macro "i" as a value to be called; it sees the names of "context" and not
  * what its template sets. Making it is cheap.

@@ -346,6 +346,7 @@ struct JinjaTemplate
 	int			nmacros;
 	JnNode	  **macros;
 	JinjaMacroInfo *infos;
+	JnNodeList	strays;			/* constants: names of skipped end tags */
 };
 
 /* ---------- the environment ---------- */

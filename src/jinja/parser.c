@@ -745,6 +745,26 @@ unknown_tag(JnParser *p, const JnToken *tok)
 					tok->data);
 }
 
+/* An end tag with nothing open, if the dialect takes that; as no text. */
+static JnNode *
+parse_stray_end(JnParser *p, const JnToken *tok)
+{
+	JnNode	   *stray;
+	JnNode	   *nothing;
+
+	if (p->dialect == NULL || !p->dialect->strays_skipped || p->ends != NULL ||
+		strncmp(tok->data, "end", 3) != 0 ||
+		strcmp(tok->data, "endif") == 0 || strcmp(tok->data, "endfor") == 0)
+		return NULL;
+	stray = jn_node(p, JN_CONST, tok);
+	stray->u.value = jn_string_static(CurrentMemoryContext, tok->data, strlen(tok->data));
+	jn_node_append(&p->strays, stray);
+	nothing = jn_node(p, JN_DATA, tok);
+	nothing->u.value = jn_string_static(CurrentMemoryContext, "", 0);
+	jn_parser_next(p);
+	return nothing;
+}
+
 static JnNode *
 parse_statement(JnParser *p)
 {
@@ -762,6 +782,8 @@ parse_statement(JnParser *p)
 			 tag->name != NULL && node == NULL; tag++)
 			if (strcmp(tag->name, tok.data) == 0)
 				node = parse_dialect_block(p, tag, &tok);
+	if (node == NULL)
+		node = parse_stray_end(p, &tok);
 	if (node == NULL)
 		unknown_tag(p, &tok);
 	p->depth--;
@@ -818,6 +840,7 @@ jinja_parse_dialect(MemoryContext cxt, const char *name, const char *text,
 	jn_lex(&p.lex, &p.ahead);
 	jn_parser_next(&p);
 	parse_nodes(&p, &tmpl->body, NULL, NULL);
+	tmpl->strays = p.strays;
 	jn_analyze_scopes(&tmpl->body);
 	jn_list_macros(tmpl);
 

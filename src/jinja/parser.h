@@ -36,6 +36,7 @@ typedef struct JnParser
 	int			in_loop_body;
 	int			conditional;	/* enclosing ifs of this macro */
 	bool		in_target;
+	JnNodeList	strays;
 	JnNode	   *unknown;		/* filter or test of no known name */
 } JnParser;
 

@@ -180,6 +180,15 @@ jn_list_macros(JinjaTemplate *tmpl)
 	}
 }
 
+const char *
+jinja_template_stray(const JinjaTemplate *tmpl, int i, int *line)
+{
+	if (i >= tmpl->strays.n)
+		return NULL;
+	*line = tmpl->strays.items[i]->line;
+	return tmpl->strays.items[i]->u.value->u.string.data;
+}
+
 int
 jinja_template_macros(const JinjaTemplate *tmpl)
 {

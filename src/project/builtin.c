@@ -29,6 +29,7 @@ static const JinjaTag tags[] = {
 };
 
 const JinjaDialect dpipe_dialect = {tags, true};
+const JinjaDialect dpipe_macro_dialect = {tags, true, .strays_skipped = true};
 
 /* Where a macro stands. */
 typedef struct Place

@@ -184,6 +184,7 @@ extern const DpipeBuiltinFile dpipe_builtin_files[];	/* the last has no name */
 
 /* The blocks that dbt adds to the language. */
 extern const JinjaDialect dpipe_dialect;
+extern const JinjaDialect dpipe_macro_dialect;	/* of files of macros */
 
 extern bool dpipe_is_builtin_macro(const char *name);
 /* A macro of dbt's own, marked with its name; NULL: there is none of that name. */

@@ -242,6 +242,7 @@ extern JinjaValue *pj_doc_value(JinjaEnv *env, const PdDoc *doc);
 
 /* macros.c */
 extern void pj_load_macros(PjLoad *load);
+extern void pj_warn_strays(const PjLoad *load);
 extern PjMacro *pj_find_macro(const PjLoad *load, const char *project, const char *name);
 extern PjMacro *pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name);
 

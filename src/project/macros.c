@@ -19,7 +19,8 @@ pj_template(PjLoad *load, PjFile *file)
 {
 	if (file->tmpl == NULL)
 		file->tmpl = jinja_parse_dialect(load->cxt, file->path, file->text, file->len,
-										 &dpipe_dialect);
+										 file->kind == PJ_MACRO || file->kind == PJ_GENERIC_TEST
+										 ? &dpipe_macro_dialect : &dpipe_dialect);
 	return file->tmpl;
 }
 
@@ -155,5 +156,25 @@ pj_load_macros(PjLoad *load)
 			continue;
 		for (int i = 0; i < jinja_template_macros(pj_template(load, file)); i++)
 			add_macro(load, file, i);
+	}
+}
+
+/* End tags that end nothing, which dbt skips too. */
+void
+pj_warn_strays(const PjLoad *load)
+{
+	ListCell   *lc;
+
+	foreach(lc, load->files)
+	{
+		const PjFile *file = lfirst(lc);
+		const char *tag;
+		int			line;
+
+		for (int i = 0; file->tmpl != NULL &&
+			 (tag = jinja_template_stray(file->tmpl, i, &line)) != NULL; i++)
+			ereport(WARNING,
+					(errmsg("%s: Found unexpected '%s' block tag.", file->path, tag),
+					 errdetail("Line %d.", line)));
 	}
 }
