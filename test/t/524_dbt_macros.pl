@@ -40,8 +40,8 @@ sub folded
     return 'an error' unless defined $text;
     $text =~ s/\s+/ /g;
     $text =~ s/ ?([(),;|]) ?/$1/g;
-    $text =~ s/\d{12,20}/NOW/g;
     $text =~ s/"[0-9a-f]{32}"/"HASH"/g;
+    $text =~ s/\d{12,20}/NOW/g;
     return $text =~ s/^ | $//gr;
 }
 
