@@ -367,6 +367,7 @@ operation_node(const PjLoad *load, const char *name, const char *text)
 	node->refs = pd_list();
 	node->sources = pd_list();
 	node->metrics = pd_list();
+	node->functions = pd_list();
 	node->enabled = true;
 	return node;
 }

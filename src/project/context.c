@@ -342,12 +342,13 @@ recall(PjLoad *load, PjNode *node)
 		strcmp(file->parsed_key, load->parse_key) != 0)
 		return false;
 	notes = pd_get(file->parsed, node->name);
-	if (notes == NULL)
+	if (notes == NULL || pd_get(notes, "functions") == NULL)
 		return false;
 	node->call_config = pd_get(notes, "config");
 	node->refs = pd_copy_top(pd_get(notes, "refs"));
 	node->sources = pd_copy_top(pd_get(notes, "sources"));
 	node->metrics = pd_copy_top(pd_get(notes, "metrics"));
+	node->functions = pd_copy_top(pd_get(notes, "functions"));
 	macros = pd_get(notes, "macros");
 	for (int i = 0; i < macros->n; i++)
 		node->macros = lappend(node->macros, (void *) pd_text(macros->u.items[i]));
@@ -371,6 +372,7 @@ remember(PjLoad *load, PjNode *node)
 	pd_put(notes, "refs", pd_copy_top(node->refs));
 	pd_put(notes, "sources", pd_copy_top(node->sources));
 	pd_put(notes, "metrics", pd_copy_top(node->metrics));
+	pd_put(notes, "functions", pd_copy_top(node->functions));
 	pd_put(notes, "macros", pd_strings(node->macros));
 	pd_put(file->parsed, node->name, notes);
 }

@@ -122,6 +122,7 @@ struct PjNode
 	PdDoc	   *refs;			/* list of {name, package, version} */
 	PdDoc	   *sources;		/* list of [source, table] */
 	PdDoc	   *metrics;
+	PdDoc	   *functions;		/* list of [name] or [package, name] */
 	PdDoc	   *test_metadata;	/* generic tests */
 	PdDoc	   *more;			/* what only some kinds have, as in a manifest */
 	bool		enabled;
@@ -276,6 +277,8 @@ extern void pj_warn_unused_paths(const PjLoad *load);
 /* resolve.c */
 extern PjNode *pj_find_ref(const PjLoad *load, const char *name, const char *package,
 						   const PdDoc *version, const PjProject *from, bool *disabled);
+extern PjNode *pj_find_function(const PjLoad *load, const char *name, const char *package,
+								const PjProject *from, bool *disabled);
 extern PjNode *pj_find_source(const PjLoad *load, const char *source, const char *table,
 							  const PjProject *from, bool *disabled);
 extern void pj_resolve(PjLoad *load);

@@ -109,7 +109,10 @@ put_code(PdDoc *doc, const PjNode *node)
 	pd_put(doc, "docs", or_empty(node->docs, false));
 	pd_put(doc, "raw_code", pd_string(node->raw_code));
 	if (!is_kind(node, "seed"))
+	{
 		pd_put(doc, "language", pd_string("sql"));
+		pd_put(doc, "functions", or_empty(node->functions, true));
+	}
 	pd_put(doc, "contract", or_empty(pd_get(node->config, "contract"), false));
 }
 

@@ -53,7 +53,7 @@ pj_make_load_key(PjLoad *load)
 static bool
 says_the_same(const PdDoc *a, const PdDoc *b)
 {
-	static const char *const keys[] = {"config", "refs", "sources", "metrics"};
+	static const char *const keys[] = {"config", "refs", "sources", "metrics", "functions"};
 
 	for (int i = 0; i < lengthof(keys); i++)
 		if (strcmp(pd_to_json(pd_get(a, keys[i])), pd_to_json(pd_get(b, keys[i]))) != 0)

@@ -107,6 +107,13 @@ fits_kind(const PjNode *node, const void *resource_type)
 	return is_kind(node, resource_type);
 }
 
+PjNode *
+pj_find_function(const PjLoad *load, const char *name, const char *package,
+				 const PjProject *from, bool *disabled)
+{
+	return search(load, name, package, from, fits_kind, "function", disabled);
+}
+
 /* ---------- references ---------- */
 
 static void
@@ -245,6 +252,24 @@ resolve_metrics(PjLoad *load, PjNode *node)
 		target = find_metric(load, node, pd_text(names->u.items[names->n - 1]),
 							 names->n > 1 ? pd_text(names->u.items[0]) : NULL);
 		if (target != NULL)
+			depend(node, target);
+	}
+}
+
+static void
+resolve_functions(PjLoad *load, PjNode *node)
+{
+	for (int i = 0; node->functions != NULL && i < node->functions->n; i++)
+	{
+		PdDoc	   *names = node->functions->u.items[i];
+		const char *name = pd_text(names->u.items[names->n - 1]);
+		const char *package = names->n > 1 ? pd_text(names->u.items[0]) : NULL;
+		bool		disabled;
+		PjNode	   *target = pj_find_function(load, name, package, node->project, &disabled);
+
+		if (target == NULL)
+			not_found(node, "function", name, package, NULL, disabled);
+		else
 			depend(node, target);
 	}
 }
@@ -590,6 +615,7 @@ pj_resolve(PjLoad *load)
 		resolve_refs(load, node);
 		resolve_sources(load, node);
 		resolve_metrics(load, node);
+		resolve_functions(load, node);
 		if (is_kind(node, "metric"))
 			resolve_metric(load, node);
 		else if (is_kind(node, "unit_test"))

@@ -66,6 +66,22 @@ pj_runtime_source(PjScope *scope, const PdDoc *pair)
 	return pj_node_relation(scope, target);
 }
 
+JinjaValue *
+pj_runtime_function(PjScope *scope, const PdDoc *names)
+{
+	const char *name = pd_text(names->u.items[names->n - 1]);
+	const char *package = names->n > 1 ? pd_text(names->u.items[0]) : NULL;
+	const PjNode *node = scope->node;
+	bool		disabled;
+	PjNode	   *target = pj_find_function(scope->load, name, package, node->project, &disabled);
+
+	if (target == NULL)
+		jinja_raise(scope->env, ERRCODE_UNDEFINED_OBJECT,
+					"Model '%s' (%s) depends on a function named '%s' which %s", node->unique_id,
+					node->original_path, name, disabled ? "is disabled" : "was not found");
+	return pj_node_relation(scope, target);
+}
+
 /* ---------- dpipe.new_rows ---------- */
 
 static JinjaValue *

@@ -141,6 +141,8 @@ pj_node_relation(PjScope *scope, const PjNode *node)
 		if (node != scope->node)
 			scope->ephemeral = list_append_unique_ptr(scope->ephemeral, (void *) node);
 	}
+	if (strcmp(node->resource_type, "function") == 0)
+		rel.type = "function";
 	rel.limited = scope->empty && node != scope->node;
 	for (int i = 0; i < DPIPE_PARTS; i++)
 		if (rel.path[i] != NULL)
@@ -240,6 +242,30 @@ fn_metric(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	if (scope->node != NULL && !scope->host.execute)
 		note(scope, scope->node->metrics, pd_copy(list));
 	return jinja_none(env);
+}
+
+static JinjaValue *
+fn_function(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	PjScope    *scope = arg;
+	MemoryContext old;
+	PdDoc	   *names;
+
+	if (args->nargs < 1 || args->nargs > 2)
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"function() takes at most two arguments (%d given)", args->nargs);
+	old = MemoryContextSwitchTo(scope->load->cxt);
+	names = pd_list();
+	if (args->nargs == 2)
+		pd_append(names, pd_string(string_arg(env, args, 0, "The package argument to function()")));
+	pd_append(names, pd_string(string_arg(env, args, args->nargs - 1, "The name argument to function()")));
+	MemoryContextSwitchTo(old);
+	if (scope->node == NULL)
+		return jinja_none(env);
+	if (scope->host.execute)
+		return pj_runtime_function(scope, names);
+	note(scope, scope->node->functions, names);
+	return own_relation(scope);
 }
 
 /* ---------- macros ---------- */
@@ -540,6 +566,7 @@ node_name(PjScope *scope, const char *name)
 		{"ref", fn_ref},
 		{"source", fn_source},
 		{"metric", fn_metric},
+		{"function", fn_function},
 		{"is_incremental", fn_is_incremental},
 		{"should_full_refresh", fn_should_full_refresh},
 		{"get_where_subquery", fn_where_subquery},

@@ -64,6 +64,7 @@ extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);
 extern JinjaValue *pj_runtime_ref(PjScope *scope, const PdDoc *ref);
 extern JinjaValue *pj_dpipe_value(PjScope *scope);	/* "dpipe" */
 extern JinjaValue *pj_runtime_source(PjScope *scope, const PdDoc *pair);
+extern JinjaValue *pj_runtime_function(PjScope *scope, const PdDoc *names);
 
 /* Where adapter.dispatch() looks for a namespace; NIL: as without one. */
 extern List *pj_dispatch_order(const PjLoad *load, const char *macro_namespace);

@@ -94,6 +94,7 @@ pj_make_node(PjLoad *load, const char *resource_type, PjFile *file, const char *
 	node->refs = pd_list();
 	node->sources = pd_list();
 	node->metrics = pd_list();
+	node->functions = pd_list();
 	node->enabled = true;
 	return node;
 }

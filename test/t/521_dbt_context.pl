@@ -18,9 +18,7 @@ my $dir  = PostgreSQL::Test::Utils::tempdir_short();
 # Not here, and why.
 my %missing = (
     'model.context_macro_stack' => 'dbt\'s own bookkeeping',
-    'model.function'            => 'functions are read, not made yet',
     'builtins.context_macro_stack' => 'dbt\'s own bookkeeping',
-    'builtins.function'         => 'functions are read, not made yet',
     'adapter.config'            => 'the command line\'s configuration',
     'adapter.run_sql_for_tests' => 'for dbt\'s own tests',
     'config.model'              => 'asked of the node of a project only',
@@ -82,7 +80,7 @@ SKIP:
     cmp_ok(scalar keys %expressions, '>', 500, 'dbt has names');
     foreach my $options ('{}', '{"project": "p"}')
     {
-        my @got = grep { !$missing{$_} && !/^modules\./ && !($options eq '{}' && /^model\.p$|\.graph$/) && !$unwritten{s/^macros\.//r} } undefined_of($options, %expressions);
+        my @got = grep { !$missing{$_} && !/^modules\./ && !($options eq '{}' && /^model\.p$|\.graph$|\.function$/) && !$unwritten{s/^macros\.//r} } undefined_of($options, %expressions);
         is("@got",
             '', "what dbt's templates find is here, with $options");
     }
@@ -106,6 +104,16 @@ like($err, qr/Required var 'y' not found in config:\nVars supplied to inline_que
 $node->sql(q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: y\nversion: \"1.0\"", "models/m.sql": "select 1",
   "models/m.yml": "models:\n  - name: m\n    config: {meta: {a: \"{{ adapter is defined }}{{ run_query is defined }}{{ target.name }}\"}}"}')]);
 is($node->sql("SELECT definition -> 'config' -> 'meta' ->> 'a' FROM dpipe.node WHERE unique_id = 'model.y.m'"), 'FalseFalsedefault', 'no adapter in YAML');
+
+# function() is a reference as ref() is.
+$node->sql(q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: f\nversion: \"1.0\"", "models/m.sql": "select {{ function(\'twice\') }}(1), {{ function(\'f\', \'twice\') }}(2)",
+  "functions/twice.sql": "select 2 * x", "functions/f.yml": "functions:\n  - name: twice\n    arguments:\n      - {name: x, data_type: integer}\n    returns: {data_type: integer}"}')] =~ s/\\'/''/gr);
+is($node->sql("SELECT dpipe_compile('m', options => '{\"project\": \"f\"}')"),
+    'select "postgres"."public"."twice"(1), "postgres"."public"."twice"(2)', 'a function');
+is($node->sql("SELECT (definition -> 'functions')::jsonb || (definition -> 'depends_on' -> 'nodes')::jsonb FROM dpipe.node WHERE unique_id = 'model.f.m'"),
+    '[["twice"], ["f", "twice"], "function.f.twice"]', 'is depended on');
+(undef, $out, $err) = $node->psql('postgres', q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: g\nversion: \"1.0\"", "models/m.sql": "select {{ function(''none'') }}(1)"}')]);
+like($err, qr/Model 'model\.g\.m' \(models\/m\.sql\) depends on a function named 'none' which was not found/, 'one that is not there');
 
 $node->stop;
 done_testing();
