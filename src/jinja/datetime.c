@@ -286,7 +286,12 @@ stamp_isocalendar(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 stamp_ctime(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return jinja_string(env, jn_strftime(env, arg, "%a %b %e %H:%M:%S %Y"));
+	int			year;
+	int			month;
+	int			day;
+
+	jn_civil_from_days(((JnStamp *) arg)->days, &year, &month, &day);
+	return jinja_string(env, psprintf("%s %04d", jn_strftime(env, arg, "%a %b %e %H:%M:%S"), year));
 }
 
 static const JnModuleFunction date_methods[] = {

@@ -204,8 +204,7 @@ filter_wordcount(FILTER_ARGS)
 	jn_work_bytes(env, end - p);
 	for (; p < end; p += jn_char_len(p, end))
 	{
-		bool		word = isalnum((unsigned char) *p) || *p == '_' ||
-			(IS_HIGHBIT_SET(*p) && jn_space_len(p, end) == 0);
+		bool		word = *p == '_' || jn_char_is(p, end, JN_CHAR_ALNUM);
 
 		n += word && !in_word;
 		in_word = word;
@@ -372,6 +371,8 @@ filter_round(FILTER_ARGS)
 	if (argv[1] == NULL || jn_string_is(argv[1], "common"))
 		return round_common(env, v, digits);
 	d = jn_to_double(env, v);
+	if (digits >= 0 && (v->kind == JINJA_INT || v->kind == JINJA_BIGINT))
+		return jinja_float(env, d);	/* there is nothing to round */
 	if (isnan(d) || isinf(d) || digits > 308 || digits < -308)
 		jinja_raise(env, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
 					"number cannot be rounded");

@@ -19,7 +19,7 @@ typedef struct FormatSpec
 {
 	JinjaValue *fill;			/* one character, NULL: a space */
 	char		align;			/* '<', '>', '^', '=', '\0': by type */
-	char		sign;			/* '+', '-' or ' ' */
+	char		sign;			/* '+', '-', ' ' or 0: none is given */
 	bool		no_minus_zero;	/* z */
 	bool		alternate;		/* # */
 	char		grouping;		/* ',', '_' or '\0' */
@@ -431,7 +431,6 @@ parse_spec(JinjaEnv *env, FormatSpec *spec, const char *p, const char *end)
 
 	memset(spec, 0, sizeof(*spec));
 	spec->precision = -1;
-	spec->sign = '-';
 	if (len > 0 && p + len < end && is_align(p[len]))
 	{
 		spec->fill = jn_char(env, p, len);
@@ -521,7 +520,7 @@ put_value(JinjaEnv *env, StringInfo out, const char *spec_text, int spec_len,
 		jn_raise_type(env, "\"=\" alignment is not allowed in a string format");
 	if (spec.align == '=')
 		spec.align = '<';
-	if (spec.sign != '-' || spec.alternate || spec.no_minus_zero ||
+	if (spec.sign != '\0' || spec.alternate || spec.no_minus_zero ||
 		spec.grouping != '\0')
 		jn_raise_type(env, "a string format takes no sign, z, # or grouping");
 	put_text(env, out, &spec, v);

@@ -629,6 +629,7 @@ extern void jn_float_repr(char *buf, double d);
 #define JN_CHAR_NAME		16	/* the others */
 
 extern bool jn_char_is(const char *p, const char *end, int kind);
+extern bool jn_code_is(uint32 c, int kind);
 
 /* format.c */
 extern JinjaValue *jn_format_percent(JinjaEnv *env, JinjaValue *format,

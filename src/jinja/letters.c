@@ -437,6 +437,13 @@ unicode_kinds(pg_wchar c)
 	return 0;
 }
 
+/* Is this code point of the kind? */
+bool
+jn_code_is(uint32 c, int kind)
+{
+	return ((c < 128 ? ascii_kinds((unsigned char) c) : unicode_kinds(c)) & kind) != 0;
+}
+
 /*
  * Is the character at "p" of this kind? In databases of other encodings than
  * UTF8 whatever is above ASCII, and no space, is a letter.
@@ -444,9 +451,7 @@ unicode_kinds(pg_wchar c)
 bool
 jn_char_is(const char *p, const char *end, int kind)
 {
-	if (!IS_HIGHBIT_SET(*p))
-		return (ascii_kinds((unsigned char) *p) & kind) != 0;
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return (unicode_kinds(utf8_to_unicode((const unsigned char *) p)) & kind) != 0;
-	return kind != JN_CHAR_DIGIT && jn_space_len(p, end) == 0;
+	if (IS_HIGHBIT_SET(*p) && GetDatabaseEncoding() != PG_UTF8)
+		return kind != JN_CHAR_DIGIT && jn_space_len(p, end) == 0;
+	return jn_code_is(utf8_to_unicode((const unsigned char *) p), kind);
 }

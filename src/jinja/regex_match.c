@@ -44,33 +44,10 @@ static bool run(Matcher *m, int pc, int pos, int *end);
 
 /* ---------- characters ---------- */
 
-/* Letters and digits beyond ASCII: what is not punctuation or a symbol. */
-static bool
-is_word_beyond_ascii(uint32 c)
-{
-	static const uint32 others[][2] = {
-		{0x80, 0xa9}, {0xab, 0xb1}, {0xb4, 0xb4}, {0xb6, 0xb8}, {0xbb, 0xbb},
-		{0xbf, 0xbf}, {0xd7, 0xd7}, {0xf7, 0xf7}, {0x2c2, 0x2c5},
-		{0x2d2, 0x2df}, {0x1680, 0x1680}, {0x2000, 0x206f}, {0x207a, 0x207e},
-		{0x208a, 0x208e}, {0x20a0, 0x20ff}, {0x2190, 0x245f}, {0x249c, 0x24e9},
-		{0x2500, 0x2775}, {0x2794, 0x2bff}, {0x3000, 0x3004}, {0x3008, 0x3020},
-		{0x3030, 0x3030}, {0xe000, 0xf8ff}, {0xfe10, 0xfe6f}, {0xff01, 0xff0f},
-		{0xff1a, 0xff20}, {0xfff0, 0xffff}, {0x1f000, 0x1f0ff},
-		{0x1f300, 0x1faff},
-	};
-
-	for (int i = 0; i < lengthof(others); i++)
-		if (c >= others[i][0] && c <= others[i][1])
-			return false;
-	return true;
-}
-
 static bool
 is_word(uint32 c, int flags)
 {
-	if (c < 128)
-		return isalnum((unsigned char) c) || c == '_';
-	return (flags & JN_RE_ASCII) == 0 && is_word_beyond_ascii(c);
+	return c == '_' || ((c < 128 || (flags & JN_RE_ASCII) == 0) && jn_code_is(c, JN_CHAR_ALNUM));
 }
 
 static bool

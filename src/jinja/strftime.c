@@ -203,6 +203,12 @@ put_date_number(StringInfo buf, const Fields *f, char c, char flag)
 	}
 }
 
+static bool
+is_summer_time(const JnStamp *s)
+{
+	return s->tz != NULL && jn_zone_has_dst(s->tz) && jn_zone_dst(NULL, s->tz) != 0;
+}
+
 /* A directive that is a number of a time; false: it is none. */
 static bool
 put_time_number(StringInfo buf, const JnStamp *s, const Fields *f, char c,
@@ -236,9 +242,11 @@ put_time_number(StringInfo buf, const JnStamp *s, const Fields *f, char c,
 				appendStringInfo(buf, "%06d", (int) (s->us % 1000000));
 			return flag == '\0';
 		case 's':
+			/* Like mktime(), which takes an hour off in summer time. */
 			appendStringInfo(buf, INT64_FORMAT,
 							 jn_local_to_utc(((int64) s->days - JN_EPOCH_DAYS) *
-											 86400 + s->us / 1000000));
+											 86400 + s->us / 1000000 -
+											 (is_summer_time(s) ? 3600 : 0)));
 			return true;
 		default:
 			return false;
