@@ -9,6 +9,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use Dpipe::Node;
+use Dpipe::Process qw(wait_until);
 use Dpipe::Slots;
 
 my $node = Dpipe::Node->make('lifecycle', extension => 0, conf => "wal_level = replica\nmax_wal_senders = 4\n");
@@ -162,8 +163,10 @@ ok($node->wait_sql("SELECT count(*) = 1 AND bool_and(pid <> $pid) FROM pg_stat_a
 is($node->sql(processes('d3')), 3, 'and took over what was there');
 
 # A worker crashes, and the server with it.
+my $down = qr/all server processes terminated/;
+my $times = () = slurp_file($node->logfile) =~ /$down/g;
 kill 'KILL', pid_of('worker', 'd3');
-sleep 0.2;
+ok(wait_until(60, sub { $times < (() = slurp_file($node->logfile) =~ /$down/g) }), 'a crash takes all down');
 ok($node->wait_up, 'the server came back');
 ok($node->wait_sql(processes('d3'), expected => 3), 'and all processes');
 ok(grows('d3'), 'and the load');

@@ -29,11 +29,11 @@ ok($node->wait_sql(q{SELECT count(*) FROM pg_stat_activity
 # Desired state: slots, enabled, changed, dropped.
 $node->sql(source_sql('one', workers => 2));
 ok($node->wait_sql(ticks('one', 3)), 'a source runs');
-is($node->sql(q{SELECT string_agg(slot::text || state, ' ' ORDER BY slot) FROM dpipe._slot_status()}),
-    '0running 1running', 'in two slots');
-is($node->sql(q{SELECT string_agg(application_name, ' ' ORDER BY application_name)
-        FROM pg_stat_activity WHERE backend_type = 'dpipe worker'}),
-    'dpipe: one/0 dpipe: one/1', 'and says so');
+ok($node->wait_sql(q{SELECT string_agg(slot::text || state, ' ' ORDER BY slot) FROM dpipe._slot_status()},
+        expected => '0running 1running'), 'in two slots');
+ok($node->wait_sql(q{SELECT string_agg(application_name, ' ' ORDER BY application_name)
+        FROM pg_stat_activity WHERE backend_type = 'dpipe worker'},
+        expected => 'dpipe: one/0 dpipe: one/1'), 'and says so');
 is($node->sql('SELECT used FROM dpipe._slot_budget()'), 2, 'two seats are taken');
 ok($node->wait_sql(status('one', 'rows_per_second > 0')), 'the rate is told');
 

@@ -113,7 +113,7 @@ goes_on_after('two', 'CREATE DATABASE copy TEMPLATE two', qr/1 other session/, '
 $guest->quit;
 ($status) = $node->psql('two', 'BEGIN; DROP EXTENSION dpipe CASCADE; ROLLBACK');
 is($status, 0, 'DROP EXTENSION that is rolled back');
-ok(wait_loading('two'), 'and the load goes on');
+ok($pid = wait_loading('two'), 'and the load goes on');
 gone_after('postgres', 'ALTER DATABASE two RENAME TO three', $pid, 'ALTER DATABASE RENAME');
 $pid = wait_loading('three');
 is(whole('three'), 't', 'and it goes on under the new name, nothing lost or twice');

@@ -31,7 +31,7 @@ mkdir -p "$reports"
 chmod 1777 "$reports"
 export DPIPE_VALGRIND_LOGS=$reports
 
-[ $# != 0 ] || set -- sql test/t/20[0356]_* test/t/630* test/t/640* test/t/651*
+[ $# != 0 ] || set -- sql test/t/20[0356]_* test/t/630* test/t/640* test/t/651* test/t/653*
 status=0
 bash test/check.sh "$@" || status=$?
 
