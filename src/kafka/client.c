@@ -533,7 +533,12 @@ serve_event(KafkaClient *client, rd_kafka_event_t *event)
 	{
 		case RD_KAFKA_EVENT_ERROR:
 			if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+			{
 				client->brokers_down = true;
+				/* It says less than what has brought it about. */
+				if (client->problem[0] != '\0')
+					break;
+			}
 			if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__AUTHENTICATION &&
 				strstr(rd_kafka_event_error_string(event), "OAUTHBEARER token"))
 				client->token_failed = true;
