@@ -77,9 +77,11 @@ is($node->sql(q{SELECT string_agg(format('%s:%s', partition, position), ' ' ORDE
         FROM dpipe.source_partition WHERE source = 'orders'}),
     join(' ', map { "$_:" . ($mock->watermarks('orders'))[$_][1] } 0 .. 3),
     'positions are at the ends');
-is(status('orders', 'rows'), 6000, 'the counts are kept');
+ok($node->wait_sql(q{SELECT rows = 6000 FROM dpipe.source_status WHERE source = 'orders'}), 'the counts are kept');
 ok($node->wait_sql(q{SELECT lag_records = 0 AND lag_seconds = 0 AND state = 'running' AND reason IS NOT NULL
         FROM dpipe.source_status}), 'no lag, and it runs');
+ok($node->wait_sql(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name LIKE 'dpipe: orders/%'}),
+    'one worker is left');
 
 # ---- whose process it is ----
 
