@@ -19,7 +19,9 @@ python3 -m pip --version > /dev/null 2>&1 || versions="$versions python3-pip"
 has_server() {
     pg_config=${PG_CONFIG:-pg_config}
     command -v "$pg_config" > /dev/null 2>&1 &&
-        pgxs=$("$pg_config" --pgxs 2> /dev/null) && [ -f "$pgxs" ] &&
+        # Debian's client package has pgxs.mk, but not the headers.
+        [ -f "$("$pg_config" --pgxs 2> /dev/null)" ] &&
+        [ -f "$("$pg_config" --includedir-server)/postgres.h" ] &&
         [ -x "$("$pg_config" --bindir)/initdb" ]
 }
 
