@@ -22,11 +22,28 @@ raise_compiler_error(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return raise_message(env, ERRCODE_RAISE_EXCEPTION, args, "raise_compiler_error");
 }
 
+/* The argument of the name inside words of dbt's. */
+static void
+pg_attribute_noreturn() raise_words(JinjaEnv *env, int sqlstate, const JinjaArgs *args,
+									const char *name, const char *function, const char *before,
+									const char *after)
+{
+	jinja_raise(env, sqlstate, "%s%s%s", before, dpipe_arg_text(env, args, 0, name, function),
+				after);
+}
+
 static JinjaValue *
 raise_not_implemented(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	jinja_raise(env, ERRCODE_FEATURE_NOT_SUPPORTED, "ERROR: %s",
-				dpipe_arg_text(env, args, 0, "msg", "raise_not_implemented"));
+	raise_words(env, ERRCODE_FEATURE_NOT_SUPPORTED, args, "msg", "raise_not_implemented",
+				"ERROR: ", "");
+}
+
+void
+dpipe_raise_missing_config(JinjaEnv *env, const char *node, const char *name)
+{
+	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
+				"Model '%s' does not define a required config parameter '%s'.", node, name);
 }
 
 static JinjaValue *
@@ -35,17 +52,15 @@ missing_config(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	JinjaValue *model = dpipe_arg(env, args, 0, "model", "missing_config");
 	JinjaValue *id = jinja_kind(model) == JINJA_DICT ? jinja_dict_get(env, model, "unique_id") : NULL;
 
-	jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-				"Model '%s' does not define a required config parameter '%s'.",
-				id != NULL ? jinja_to_cstring(env, id) : "",
-				dpipe_arg_text(env, args, 1, "name", "missing_config"));
+	dpipe_raise_missing_config(env, id != NULL ? jinja_to_cstring(env, id) : "",
+							   dpipe_arg_text(env, args, 1, "name", "missing_config"));
 }
 
 static JinjaValue *
 missing_relation(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	jinja_raise(env, ERRCODE_UNDEFINED_TABLE, "Relation %s not found!",
-				dpipe_arg_text(env, args, 0, "relation", "missing_relation"));
+	raise_words(env, ERRCODE_UNDEFINED_TABLE, args, "relation", "missing_relation", "Relation ",
+				" not found!");
 }
 
 static JinjaValue *
@@ -62,9 +77,9 @@ relation_wrong_type(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 column_type_missing(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
-				"Contracted models require data_type to be defined for each column.  Please ensure that the column name and data_type are defined within the YAML configuration for the %s column(s).",
-				dpipe_arg_text(env, args, 0, "column_names", "column_type_missing"));
+	raise_words(env, ERRCODE_INVALID_PARAMETER_VALUE, args, "column_names", "column_type_missing",
+				"Contracted models require data_type to be defined for each column.  Please ensure that the column name and data_type are defined within the YAML configuration for the ",
+				" column(s).");
 }
 
 static JinjaValue *
@@ -85,16 +100,16 @@ missing_materialization(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 cache_inconsistent(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	jinja_raise(env, ERRCODE_RAISE_EXCEPTION, "Cache inconsistency detected: %s",
-				dpipe_arg_text(env, args, 0, "message", "raise_cache_inconsistent"));
+	raise_words(env, ERRCODE_RAISE_EXCEPTION, args, "message", "raise_cache_inconsistent",
+				"Cache inconsistency detected: ", "");
 }
 
 static JinjaValue *
 dataclass_not_dict(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	jinja_raise(env, ERRCODE_WRONG_OBJECT_TYPE,
-				"The object (\"%s\") was used as a dictionary. This capability has been removed from objects of this type.",
-				dpipe_arg_text(env, args, 0, "obj", "raise_dataclass_not_dict"));
+	raise_words(env, ERRCODE_WRONG_OBJECT_TYPE, args, "obj", "raise_dataclass_not_dict",
+				"The object (\"",
+				"\") was used as a dictionary. This capability has been removed from objects of this type.");
 }
 
 static JinjaValue *

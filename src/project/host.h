@@ -14,6 +14,7 @@
  *		column.c		columns as values, api.Column
  *		invocation.c	the call: its id, flags, arguments, target
  *		names.c			dicts by name: context, builtins, packages
+ *		config_object.c	config: get, require, ... of any configuration
  *		builtin.c		the macros that dbt has of its own
  *
  * Whoever renders fills a DpipeHost, which lives as long as its environment,
@@ -109,6 +110,8 @@ extern bool dpipe_is_nothing(const JinjaValue *v);	/* NULL, none, undefined */
 
 extern JinjaValue *dpipe_host_function(DpipeHost *host, const char *name);
 extern JinjaValue *dpipe_host_exceptions(DpipeHost *host);
+extern void dpipe_raise_missing_config(JinjaEnv *env, const char *node, const char *name)
+			pg_attribute_noreturn();
 extern JinjaValue *dpipe_host_adapter(DpipeHost *host);
 extern JinjaValue *dpipe_host_relation_class(DpipeHost *host);
 extern JinjaValue *dpipe_host_column_class(DpipeHost *host);
@@ -135,6 +138,22 @@ extern JinjaValue *dpipe_host_rows(DpipeHost *host, const char *sql, int nparams
 extern JinjaValue *dpipe_host_query_columns(DpipeHost *host, const char *sql);
 extern JinjaValue *dpipe_response_value(JinjaEnv *env, const char *message, const char *code,
 										JinjaValue *rows_affected);
+
+/* ---------- config_object.c ---------- */
+
+typedef struct DpipeConfigOps
+{
+	/* The value of a key; NULL: there is none. Not asked while a text is parsed. */
+	JinjaValue *(*lookup) (JinjaEnv *env, void *arg, const char *key);
+	/* What config() says while a text is parsed: a dict. */
+	void		(*note) (JinjaEnv *env, void *arg, JinjaValue *said);
+	/* config.model; NULL: there is none */
+	JinjaValue *(*model) (JinjaEnv *env, void *arg);
+} DpipeConfigOps;
+
+/* "node" names it in errors. */
+extern JinjaValue *dpipe_config_value(JinjaEnv *env, const DpipeConfigOps *ops, void *arg,
+									  const char *node, bool execute);
 
 /* ---------- names.c ---------- */
 

@@ -210,177 +210,39 @@ context_source(JinjaEnv *env, void *arg, const JinjaArgs *args)
 /* ---------- config ---------- */
 
 static void
-capture_config(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args)
+config_note(JinjaEnv *env, void *arg, JinjaValue *said)
 {
-	JinjaValue *dict = jinja_dict(env);
-	Jsonb	   *captured;
-	MemoryContext old;
+	DpipeRendering *r = arg;
+	Datum		captured = JsonbPGetDatum(jinja_to_jsonb(env, said));
+	MemoryContext old = MemoryContextSwitchTo(r->cxt);
 
-	if (args->nargs > 1 || (args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT) ||
-		(args->nargs == 1 && args->nkwargs > 0))
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "Invalid inline model config");
-	for (int i = 0; i < args->nkwargs; i++)
-		jinja_dict_set(env, dict, args->kwnames[i], args->kwvalues[i]);
-	captured = jinja_to_jsonb(env, args->nargs == 1 ? args->args[0] : dict);
-	old = MemoryContextSwitchTo(r->cxt);
 	if (r->parsed.config == NULL)
-		r->parsed.config = DatumGetJsonbPCopy(JsonbPGetDatum(captured));
+		r->parsed.config = DatumGetJsonbPCopy(captured);
 	else
-		r->parsed.config = DatumGetJsonbP(DirectFunctionCall2(
-															  jsonb_concat, JsonbPGetDatum(r->parsed.config), JsonbPGetDatum(captured)));
+		r->parsed.config = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat,
+															  JsonbPGetDatum(r->parsed.config),
+															  captured));
 	MemoryContextSwitchTo(old);
 }
 
 static JinjaValue *
-config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+config_lookup(JinjaEnv *env, void *arg, const char *key)
 {
-	DpipeRendering *r = object;
+	DpipeRendering *r = arg;
+	JsonbValue *v = r->execute ? dpipe_json_field(r->node->config, key) : NULL;
 
-	if (!r->execute)
-		capture_config(env, r, args);
-	return jinja_string(env, "");
-}
-
-static JinjaValue *
-config_lookup(JinjaEnv *env, DpipeRendering *r, const char *key)
-{
-	JsonbValue *v;
-
-	if (!r->execute)
-		return NULL;
-	v = dpipe_json_field(r->node->config, key);
 	return v == NULL ? NULL : jinja_from_jsonb(env, JsonbValueToJsonb(v));
 }
 
-static JinjaValue *
-config_meta(JinjaEnv *env, DpipeRendering *r, const char *key)
-{
-	JinjaValue *meta = config_lookup(env, r, "meta");
-
-	return meta != NULL && jinja_kind(meta) == JINJA_DICT ? jinja_dict_get(env, meta, key) : NULL;
-}
-
-static void
-validate(JinjaEnv *env, const JinjaArgs *args, int pos, JinjaValue *value)
-{
-	JinjaValue *validator = dpipe_arg_given(args, pos, "validator");
-	JinjaArgs	call = {.nargs = 1,.args = &value};
-
-	if (validator != NULL)
-		(void) jinja_call(env, validator, &call);
-}
-
-/* get(name, default=None, validator=None) */
-static JinjaValue *
-get_by(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args,
-	   JinjaValue *(*find) (JinjaEnv *env, DpipeRendering *r, const char *key))
-{
-	JinjaValue *v = find(env, r, string_arg(env, args, 0, "name", "config.get"));
-	JinjaValue *deflt = dpipe_arg_given(args, 1, "default");
-
-	if (v == NULL)
-		v = deflt;
-	if (v == NULL)
-		v = r->execute ? jinja_none(env) : jinja_string(env, "");
-	if (r->execute && deflt != NULL)
-		validate(env, args, 2, v);
-	return v;
-}
-
-/* require(name, validator=None) */
-static JinjaValue *
-require_by(JinjaEnv *env, DpipeRendering *r, const JinjaArgs *args,
-		   JinjaValue *(*find) (JinjaEnv *env, DpipeRendering *r, const char *key))
-{
-	char	   *key = string_arg(env, args, 0, "name", "config.require");
-	JinjaValue *v = find(env, r, key);
-
-	if (v == NULL && !r->execute)
-		return jinja_string(env, "");
-	if (v == NULL)
-		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-					"Model '%s' does not define a required config parameter '%s'.",
-					r->node->unique_id, key);
-	validate(env, args, 1, v);
-	return v;
-}
+static JinjaValue *model_value(JinjaEnv *env, const DpipeNode *node);
 
 static JinjaValue *
-config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
+config_model(JinjaEnv *env, void *arg)
 {
-	return get_by(env, arg, args, config_lookup);
+	return model_value(env, ((DpipeRendering *) arg)->node);
 }
 
-static JinjaValue *
-config_meta_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return get_by(env, arg, args, config_meta);
-}
-
-static JinjaValue *
-config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return require_by(env, arg, args, config_lookup);
-}
-
-static JinjaValue *
-config_meta_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return require_by(env, arg, args, config_meta);
-}
-
-static JinjaValue *
-config_set(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	char	   *name = string_arg(env, args, 0, "name", "config.set");
-	JinjaValue *value = dpipe_arg(env, args, 1, "value", "config.set");
-	JinjaArgs	call = {.nkwargs = 1,.kwnames = (const char **) &name,.kwvalues = &value};
-
-	return config_call(env, arg, &call);
-}
-
-static JinjaValue *
-persist_docs(JinjaEnv *env, DpipeRendering *r, const char *what)
-{
-	JinjaValue *docs = config_lookup(env, r, "persist_docs");
-	JinjaValue *v = docs != NULL && jinja_kind(docs) == JINJA_DICT
-		? jinja_dict_get(env, docs, what) : NULL;
-
-	return v != NULL ? v : jinja_bool(env, false);
-}
-
-static JinjaValue *
-config_persist_relation_docs(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return persist_docs(env, arg, "relation");
-}
-
-static JinjaValue *
-config_persist_column_docs(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return persist_docs(env, arg, "columns");
-}
-
-static const DpipeMember config_members[] = {
-	{"get", config_get},
-	{"meta_get", config_meta_get},
-	{"meta_require", config_meta_require},
-	{"persist_column_docs", config_persist_column_docs},
-	{"persist_relation_docs", config_persist_relation_docs},
-	{"require", config_require},
-	{"set", config_set},
-	{NULL}
-};
-
-static JinjaValue *
-config_attribute(JinjaEnv *env, void *object, const char *name)
-{
-	JinjaValue *member = dpipe_member(env, config_members, name, object);
-
-	return member != NULL ? member : config_lookup(env, object, name);
-}
-
-static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, config_call};
+static const DpipeConfigOps config_ops = {config_lookup, config_note, config_model};
 
 /* ---------- var ---------- */
 
@@ -700,7 +562,7 @@ static JinjaValue *
 node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 {
 	if (strcmp(name, "config") == 0)
-		return jinja_object(env, &config_ops, r);
+		return dpipe_config_value(env, &config_ops, r, r->node->unique_id, r->execute);
 	if (strcmp(name, "var") == 0)
 		return jinja_object(env, &var_ops, r);
 	if (strcmp(name, "this") == 0)

@@ -12,27 +12,17 @@
 
 /* ---------- config ---------- */
 
-static JinjaValue *
-config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
+static void
+config_note(JinjaEnv *env, void *arg, JinjaValue *said)
 {
-	PjScope    *scope = object;
+	PjScope    *scope = arg;
 	MemoryContext old;
 	PdDoc	   *call;
 
-	if (scope->host.execute || scope->node == NULL)
-		return jinja_string(env, "");
-	if (!((args->nargs == 1 && args->nkwargs == 0) || (args->nargs == 0 && args->nkwargs > 0)) ||
-		(args->nargs == 1 && jinja_kind(args->args[0]) != JINJA_DICT))
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "Invalid inline model config");
+	if (scope->node == NULL)
+		return;
 	old = MemoryContextSwitchTo(scope->load->cxt);
-	if (args->nargs == 1)
-		call = pj_value_doc(env, args->args[0]);
-	else
-	{
-		call = pd_dict();
-		for (int i = 0; i < args->nkwargs; i++)
-			pd_put(call, args->kwnames[i], pj_value_doc(env, args->kwvalues[i]));
-	}
+	call = pj_value_doc(env, said);
 	for (int i = 0; i < 2; i++)
 	{
 		const char *key = i == 0 ? "pre_hook" : "post_hook";
@@ -43,7 +33,6 @@ config_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 	}
 	pj_merge_calls(scope->node->call_config, call);
 	MemoryContextSwitchTo(old);
-	return jinja_string(env, "");
 }
 
 PdDoc *
@@ -59,159 +48,30 @@ pj_config_lookup(PjScope *scope, const char *key)
 	return value;
 }
 
-static PdDoc *
-config_meta(PjScope *scope, const char *key)
-{
-	return pd_get(pj_config_lookup(scope, "meta"), key);
-}
-
-static void
-validate(JinjaEnv *env, const JinjaArgs *args, int pos, JinjaValue *value)
-{
-	JinjaValue *validator = dpipe_arg_given(args, pos, "validator");
-	JinjaArgs	call = {.nargs = 1,.args = &value};
-
-	if (validator != NULL)
-		(void) jinja_call(env, validator, &call);
-}
-
-/* get(name, default=None, validator=None) */
 static JinjaValue *
-get_by(JinjaEnv *env, PjScope *scope, const JinjaArgs *args,
-	   PdDoc *(*find) (PjScope *scope, const char *key))
+config_lookup(JinjaEnv *env, void *arg, const char *key)
 {
-	JinjaValue *deflt = dpipe_arg_given(args, 1, "default");
-	char	   *name = dpipe_arg_text(env, args, 0, "name", "config.get");
-	PdDoc	   *found;
-	JinjaValue *value;
+	PdDoc	   *value = pj_config_lookup(arg, key);
 
-	if (!scope->host.execute)
-		return jinja_string(env, "");
-	found = find(scope, name);
-	value = found != NULL ? pj_doc_value(env, found) : deflt != NULL ? deflt : jinja_none(env);
-	if (deflt != NULL)
-		validate(env, args, 2, value);
-	return value;
-}
-
-/* require(name, validator=None) */
-static JinjaValue *
-require_by(JinjaEnv *env, PjScope *scope, const JinjaArgs *args,
-		   PdDoc *(*find) (PjScope *scope, const char *key))
-{
-	char	   *name = dpipe_arg_text(env, args, 0, "name", "config.require");
-	PdDoc	   *found;
-	JinjaValue *value;
-
-	if (!scope->host.execute)
-		return jinja_string(env, "");
-	found = find(scope, name);
-	if (found == NULL)
-		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER,
-					"Model '%s' does not define a required config parameter '%s'.",
-					scope->node != NULL ? scope->node->unique_id : "", name);
-	value = pj_doc_value(env, found);
-	validate(env, args, 1, value);
-	return value;
-}
-
-static JinjaValue *
-config_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return get_by(env, arg, args, pj_config_lookup);
-}
-
-static JinjaValue *
-config_meta_get(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return get_by(env, arg, args, config_meta);
-}
-
-static JinjaValue *
-config_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return require_by(env, arg, args, pj_config_lookup);
-}
-
-static JinjaValue *
-config_meta_require(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return require_by(env, arg, args, config_meta);
-}
-
-static JinjaValue *
-config_set(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	JinjaValue *name = jinja_arg(args, 0, "name");
-	JinjaValue *value = jinja_arg(args, 1, "value");
-	const char *key;
-	JinjaArgs	call = {0};
-
-	if (name == NULL || value == NULL)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE, "config.set() takes a name and a value");
-	key = jinja_to_cstring(env, name);
-	call.nkwargs = 1;
-	call.kwnames = &key;
-	call.kwvalues = &value;
-	return config_call(env, arg, &call);
-}
-
-static JinjaValue *
-persist_docs(JinjaEnv *env, PjScope *scope, const char *what)
-{
-	PdDoc	   *docs = pj_config_lookup(scope, "persist_docs");
-
-	if (docs != NULL && docs->kind != PD_DICT)
-		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
-					"Invalid value provided for 'persist_docs'. Expected dict but received %s",
-					pd_kind_name(docs));
-	return jinja_bool(env, pd_truth(pd_get(docs, what)));
-}
-
-static JinjaValue *
-config_persist_relation_docs(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return persist_docs(env, arg, "relation");
-}
-
-static JinjaValue *
-config_persist_column_docs(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	return persist_docs(env, arg, "columns");
-}
-
-static const DpipeMember config_members[] = {
-	{"get", config_get},
-	{"meta_get", config_meta_get},
-	{"meta_require", config_meta_require},
-	{"persist_column_docs", config_persist_column_docs},
-	{"persist_relation_docs", config_persist_relation_docs},
-	{"require", config_require},
-	{"set", config_set},
-	{NULL}
-};
-
-static JinjaValue *
-config_attribute(JinjaEnv *env, void *object, const char *name)
-{
-	PjScope    *scope = object;
-	JinjaValue *member = dpipe_member(env, config_members, name, object);
-	PdDoc	   *value;
-
-	if (member != NULL)
-		return member;
-	if (strcmp(name, "model") == 0 && scope->node != NULL)
-		return pj_doc_value(env, pj_node_doc(scope->node));
-	value = pj_config_lookup(scope, name);
 	return value != NULL ? pj_doc_value(env, value) : NULL;
 }
 
-static const JinjaObjectOps config_ops = {"config", config_attribute, NULL, config_call};
+static JinjaValue *
+config_model(JinjaEnv *env, void *arg)
+{
+	PjScope    *scope = arg;
+
+	return scope->node != NULL ? pj_doc_value(env, pj_node_doc(scope->node)) : NULL;
+}
+
+static const DpipeConfigOps config_ops = {config_lookup, config_note, config_model};
 
 JinjaValue *
 pj_config_value(PjScope *scope)
 {
-	return jinja_object(scope->env, &config_ops, scope);
+	return dpipe_config_value(scope->env, &config_ops, scope,
+							  scope->node != NULL ? scope->node->unique_id : "",
+							  scope->host.execute);
 }
 
 /* ---------- var ---------- */

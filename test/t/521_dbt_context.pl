@@ -21,7 +21,6 @@ my %missing = (
     'builtins.context_macro_stack' => 'dbt\'s own bookkeeping',
     'adapter.config'            => 'the command line\'s configuration',
     'adapter.run_sql_for_tests' => 'for dbt\'s own tests',
-    'config.model'              => 'asked of the node of a project only',
     'exceptions.raise_ambiguous_alias'         => 'takes objects that templates do not have',
     'exceptions.raise_ambiguous_catalog_match' => 'takes objects that templates do not have',
     'exceptions.raise_duplicate_patch_name'    => 'takes objects that templates do not have',
@@ -99,6 +98,14 @@ like($err, qr/Secret env vars are allowed only in profiles\.yml or packages\.yml
 unlike("$out$err", qr/hush/, 'and are not shown');
 (undef, $out, $err) = $node->psql('postgres', q[SELECT dpipe_compile(inline => '{{ var("y") }}', vars => '{"b": [1], "a": {"c": "d"}}', options => '{"project": "p"}')]);
 like($err, qr/Required var 'y' not found in config:\nVars supplied to inline_query = \{\n    "a": \{\n        "c": "d"\n    \},\n    "b": \[\n        1\n    \]\n\}/, 'a var that was not given');
+
+# The configuration of a model of one's own is asked in the same words.
+$node->sql(q[SELECT dpipe_create_model('mine', $$select '{{ config.model.name }} {{ config.model.unique_id }} {{ config.meta_get("a") }} {{ config.get("no", "none") }}' as t, {{ config.persist_column_docs() }} as p
+  {{ config(meta={"a": 1}) }}$$, '{"project": "p"}')]);
+is($node->sql("SELECT dpipe_compile('mine')"), "select 'mine model.dpipe.mine 1 none' as t, False as p\n  ", 'config, and the model that it is of');
+(undef, $out, $err) = $node->psql('postgres', q[SELECT dpipe_create_model('wrong', '{{ config() }}select 1')]);
+like($err, qr/Invalid inline model config/, 'config() says something, as in dbt');
+$node->sql("SELECT dpipe_drop_model('mine')");
 
 # YAML knows little.
 $node->sql(q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: y\nversion: \"1.0\"", "models/m.sql": "select 1",
