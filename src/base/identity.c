@@ -25,6 +25,7 @@
 #include "base/compat.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -32,6 +33,8 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
 
 #include "base/extension.h"
 #include "base/identity.h"
@@ -132,4 +135,35 @@ dpipe_relation_key(const char *schema, const char *name)
 	}
 	PG_END_TRY();
 	return key;
+}
+
+char *
+dpipe_path_to_keep(void)
+{
+	List	   *names;
+	ListCell   *lc;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (!SplitIdentifierString(pstrdup(namespace_search_path), ',', &names))
+		elog(ERROR, "invalid search_path \"%s\"", namespace_search_path);
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), "pg_temp") != 0)
+			appendStringInfo(&buf, "%s, ", quote_identifier(lfirst(lc)));
+	}
+	appendStringInfoString(&buf, "pg_temp");
+	return buf.data;
+}
+
+char *
+dpipe_creation_schema(void)
+{
+	List	   *path = fetch_search_path(false);
+	char	   *name = NULL;
+
+	if (path != NIL && !isAnyTempNamespace(linitial_oid(path)))
+		name = get_namespace_name(linitial_oid(path));
+	list_free(path);
+	return name;
 }

@@ -33,4 +33,13 @@ extern bool dpipe_may_act_as(Oid owner);
  */
 extern char *dpipe_relation_key(const char *schema, const char *name);
 
+/*
+ * The search_path of now, to be kept for a definition: temporary objects last,
+ * so that nothing of a session's own shadows what the definition means.
+ */
+extern char *dpipe_path_to_keep(void);
+
+/* The first schema of the path, in which relations are made; NULL: none. */
+extern char *dpipe_creation_schema(void);
+
 #endif							/* DPIPE_IDENTITY_H */

@@ -8,6 +8,7 @@
 #include "base/compat.h"
 
 #include "access/xact.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/snapmgr.h"
@@ -120,4 +121,16 @@ dpipe_spi_bool(uint64 row, int col)
 	Datum		d = dpipe_spi_datum(row, col, &isnull);
 
 	return isnull ? false : DatumGetBool(d);
+}
+
+Datum
+dpipe_spi_texts(const List *strings)
+{
+	Datum	   *elems = palloc_array(Datum, Max(list_length(strings), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, strings)
+		elems[n++] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }

@@ -61,4 +61,7 @@ extern int64 dpipe_spi_int64(uint64 row, int col);
 extern int32 dpipe_spi_int32(uint64 row, int col);
 extern bool dpipe_spi_bool(uint64 row, int col);
 
+/* A list of C strings as text[], for an argument or a result. */
+extern Datum dpipe_spi_texts(const List *strings);
+
 #endif							/* DPIPE_SPI_H */

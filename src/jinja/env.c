@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/format.h"
 #include "base/settings.h"
 #include "jinja/jinja_internal.h"
 
@@ -79,29 +80,6 @@ jinja_env_set(JinjaEnv *env, const char *name, JinjaValue *value)
 
 /* ---------- errors ---------- */
 
-static char *format_message(const char *fmt, va_list args)
-			pg_attribute_printf(1, 0);
-
-static char *
-format_message(const char *fmt, va_list args)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		copy;
-		int			needed;
-
-		va_copy(copy, args);
-		needed = appendStringInfoVA(&buf, fmt, copy);
-		va_end(copy);
-		if (needed == 0)
-			return buf.data;
-		enlargeStringInfo(&buf, needed);
-	}
-}
-
 /* The place is added by the context callback of jinja_render(). */
 void
 jinja_raise(JinjaEnv *env, int sqlstate, const char *fmt,...)
@@ -110,7 +88,7 @@ jinja_raise(JinjaEnv *env, int sqlstate, const char *fmt,...)
 	char	   *message;
 
 	va_start(args, fmt);
-	message = format_message(fmt, args);
+	message = dpipe_vformat(fmt, args);
 	va_end(args);
 	ereport(ERROR,
 			(errcode(sqlstate),
@@ -124,7 +102,7 @@ jn_raise_type(JinjaEnv *env, const char *fmt,...)
 	char	   *message;
 
 	va_start(args, fmt);
-	message = format_message(fmt, args);
+	message = dpipe_vformat(fmt, args);
 	va_end(args);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -16,31 +16,23 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "base/format.h"
 #include "jinja/bigint.h"
 
 void
 jn_syntax_error(JnLexer *lex, int line, int col, const char *fmt,...)
 {
-	StringInfoData buf;
-	int			needed;
+	va_list		args;
+	char	   *message;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
+	va_start(args, fmt);
+	message = dpipe_vformat(fmt, args);
+	va_end(args);
 	lex->err_line = line;
 	lex->err_col = col;
 	ereport(ERROR,
 			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("%s", buf.data)));
+			 errmsg("%s", message)));
 }
 
 /*

@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/format.h"
 #include "load/target.h"
 
 /* As much of a bad value as a message shows. */
@@ -58,25 +59,14 @@ dpipe_refuse(DpipeRun *run, const char *stage, int sqlstate,
 {
 	MemoryContext old = MemoryContextSwitchTo(run->batch_cxt);
 	DpipeVerdict *verdict = palloc_object(DpipeVerdict);
-	StringInfoData message;
+	va_list		args;
 
 	Assert(run->current >= 0);
 	verdict->stage = stage;
 	verdict->sqlstate = sqlstate;
-	initStringInfo(&message);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&message, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&message, needed);
-	}
-	verdict->message = message.data;
+	va_start(args, fmt);
+	verdict->message = dpipe_vformat(fmt, args);
+	va_end(args);
 	run->verdicts[run->current] = verdict;
 	MemoryContextSwitchTo(old);
 	return false;

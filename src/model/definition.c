@@ -10,7 +10,6 @@
 #include "base/compat.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
@@ -22,7 +21,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/varlena.h"
 
 #include "base/spi.h"
 #include "catalog/catalog.h"
@@ -70,35 +68,11 @@ check_name(const char *name)
 				 errmsg("name of a model must not contain spaces or any of , : + @ * ? [ ]")));
 }
 
-/* The path as it is now, temporary objects last. */
-static char *
-path_to_store(void)
-{
-	List	   *names;
-	ListCell   *lc;
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	if (!SplitIdentifierString(pstrdup(namespace_search_path), ',', &names))
-		elog(ERROR, "invalid search_path \"%s\"", namespace_search_path);
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), "pg_temp") != 0)
-			appendStringInfo(&buf, "%s, ", quote_identifier(lfirst(lc)));
-	}
-	appendStringInfoString(&buf, "pg_temp");
-	return buf.data;
-}
-
 char *
 dpipe_model_schema(void)
 {
-	List	   *path = fetch_search_path(false);
-	char	   *name = NULL;
+	char	   *name = dpipe_creation_schema();
 
-	if (path != NIL && !isAnyTempNamespace(linitial_oid(path)))
-		name = get_namespace_name(linitial_oid(path));
-	list_free(path);
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),
@@ -159,18 +133,6 @@ check_may_create(const DpipeNode *node)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, node->schema);
 }
 
-static Datum
-text_array(List *strings)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, strings)
-		elems[n++] = CStringGetTextDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 static DpipeStatement upsert_model = {
 	"INSERT INTO dpipe.model AS m (name, owner, owner_oid, schema,"
 	"       search_path, sql, given, config, refs, sources, incarnation)"
@@ -200,8 +162,8 @@ store_model(const DpipeNode *node)
 		CStringGetTextDatum(node->sql),
 		JsonbPGetDatum(node->given),
 		JsonbPGetDatum(node->config),
-		text_array(node->refs),
-		text_array(node->sources),
+		dpipe_spi_texts(node->refs),
+		dpipe_spi_texts(node->sources),
 	};
 
 	dpipe_spi_begin(&spi);
@@ -242,7 +204,7 @@ dpipe_create_model(PG_FUNCTION_ARGS)
 	node->owner_name = GetUserNameFromId(node->owner, false);
 	node->unique_id = dpipe_model_id(DPIPE_PACKAGE, node->name);
 	node->base_schema = dpipe_model_schema();
-	node->search_path = path_to_store();
+	node->search_path = dpipe_path_to_keep();
 
 	callback.callback = model_error_context;
 	callback.arg = node->name;

@@ -23,6 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "base/format.h"
+#include "base/identity.h"
 #include "project/host.h"
 #include "project/loading.h"
 #include "project/open.h"
@@ -91,28 +93,6 @@ pj_compare_text(const ListCell *a, const ListCell *b)
 
 /* ---------- messages ---------- */
 
-static char *format(const char *fmt, va_list args) pg_attribute_printf(1, 0);
-
-static char *
-format(const char *fmt, va_list args)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		copy;
-		int			needed;
-
-		va_copy(copy, args);
-		needed = appendStringInfoVA(&buf, fmt, copy);
-		va_end(copy);
-		if (needed == 0)
-			return buf.data;
-		enlargeStringInfo(&buf, needed);
-	}
-}
-
 void
 pj_raise(const PjFile *file, const PdDoc *doc, const char *fmt,...)
 {
@@ -120,7 +100,7 @@ pj_raise(const PjFile *file, const PdDoc *doc, const char *fmt,...)
 	char	   *message;
 
 	va_start(args, fmt);
-	message = format(fmt, args);
+	message = dpipe_vformat(fmt, args);
 	va_end(args);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: %s", file->path, message),
@@ -135,7 +115,7 @@ pj_warn(const PjFile *file, const PdDoc *doc, const char *fmt,...)
 	char	   *message;
 
 	va_start(args, fmt);
-	message = format(fmt, args);
+	message = dpipe_vformat(fmt, args);
 	va_end(args);
 	ereport(WARNING,
 			(errmsg("%s: %s", file->path, message),
@@ -394,8 +374,10 @@ begin_load(FunctionCallInfo fcinfo)
 
 	load->cxt = CurrentMemoryContext;
 	load->owner = GetUserId();
-	load->target_schema = pj_default_schema();
-	load->search_path = pj_path_to_store();
+	load->target_schema = dpipe_creation_schema();
+	if (load->target_schema == NULL)
+		load->target_schema = pstrdup("public");
+	load->search_path = dpipe_path_to_keep();
 	load->by_name = pj_table("dpipe names");
 	pj_read_options(load, PG_ARGISNULL(1) ? pd_dict() : pd_from_jsonb(PG_GETARG_JSONB_P(1)));
 	return load;

@@ -48,8 +48,4 @@ extern char *pj_compile_node(const PjCompile *how, const char *name);
 extern char *pj_compile_inline(const PjCompile *how, const char *text);
 extern Jsonb *pj_call_operation(const PjCompile *how, const char *macro, const Jsonb *args);
 
-/* The first schema of the path, or 3F000; the path, temporary objects last. */
-extern char *pj_default_schema(void);
-extern char *pj_path_to_store(void);
-
 #endif							/* DPIPE_PROJECT_OPEN_H */

@@ -7,7 +7,6 @@
  */
 #include "base/compat.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/md5.h"
 #include "miscadmin.h"
@@ -16,7 +15,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/varlena.h"
 
 #include "base/spi.h"
 #include "catalog/catalog.h"
@@ -27,39 +25,6 @@
 #include "project/project.h"
 
 PG_FUNCTION_INFO_V1(dpipe_drop_project);
-
-/* ---------- schema and path ---------- */
-
-char *
-pj_default_schema(void)
-{
-	List	   *path = fetch_search_path(false);
-	char	   *name = NULL;
-
-	if (path != NIL && !isAnyTempNamespace(linitial_oid(path)))
-		name = get_namespace_name(linitial_oid(path));
-	list_free(path);
-	return name != NULL ? name : pstrdup("public");
-}
-
-char *
-pj_path_to_store(void)
-{
-	List	   *names;
-	ListCell   *lc;
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	if (!SplitIdentifierString(pstrdup(namespace_search_path), ',', &names))
-		elog(ERROR, "invalid search_path \"%s\"", namespace_search_path);
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), "pg_temp") != 0)
-			appendStringInfo(&buf, "%s, ", quote_identifier(lfirst(lc)));
-	}
-	appendStringInfoString(&buf, "pg_temp");
-	return buf.data;
-}
 
 /* ---------- reading ---------- */
 
@@ -308,18 +273,6 @@ is_stored(const PjLoad *load, const PjFile *file)
 		 (old->parsed_key != NULL && strcmp(old->parsed_key, file->parsed_key) == 0));
 }
 
-static Datum
-text_array(List *strings)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, strings)
-		elems[n++] = CStringGetTextDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 static void
 store_file(const PjLoad *load, const PjFile *file)
 {
@@ -363,7 +316,7 @@ run_with_list(const PjLoad *load, DpipeStatement *stmt, List *list)
 
 	if (list == NIL)
 		return;
-	args[1] = text_array(list);
+	args[1] = dpipe_spi_texts(list);
 	(void) dpipe_spi_run(stmt, args, NULL, false, 0);
 }
 
@@ -472,8 +425,8 @@ store_edges(const PjLoad *load, Edges *edges)
 	run_with_list(load, &delete_edges, edges->old);
 	if (edges->children == NIL)
 		return;
-	args[1] = text_array(edges->children);
-	args[2] = text_array(edges->parents);
+	args[1] = dpipe_spi_texts(edges->children);
+	args[2] = dpipe_spi_texts(edges->parents);
 	(void) dpipe_spi_run(&insert_edges, args, NULL, false, 0);
 }
 

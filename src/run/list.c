@@ -8,11 +8,11 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "base/identity.h"
+#include "base/spi.h"
 #include "project/project.h"
 
 PG_FUNCTION_INFO_V1(dpipe_ls);
@@ -123,18 +123,6 @@ is_listed(const DpipeNode *node, const PdDoc *options)
 
 /* ---------- rows ---------- */
 
-static Datum
-text_array(List *strings)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, strings)
-		elems[n++] = CStringGetTextDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 static List *
 texts_of(const PdDoc *list)
 {
@@ -158,8 +146,8 @@ return_node(ReturnSetInfo *rsinfo, const DpipeNode *node)
 	values[3] = CStringGetTextDatum(node->name);
 	nulls[4] = node->path == NULL;
 	values[4] = nulls[4] ? (Datum) 0 : CStringGetTextDatum(node->path);
-	values[5] = text_array(texts_of(node->fqn));
-	values[6] = text_array(node->tags);
+	values[5] = dpipe_spi_texts(texts_of(node->fqn));
+	values[6] = dpipe_spi_texts(node->tags);
 	values[7] = JsonbPGetDatum(config != NULL ? pd_to_jsonb(config) : node->config);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }

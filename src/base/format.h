@@ -1,0 +1,14 @@
+/*
+ * format.h
+ *		Messages of functions that take a format and what is in it.
+ */
+#ifndef DPIPE_FORMAT_H
+#define DPIPE_FORMAT_H
+
+#include "postgres.h"
+
+/* psprintf() for callers that have a va_list. */
+extern char *dpipe_vformat(const char *fmt, va_list args)
+			pg_attribute_printf(1, 0);
+
+#endif							/* DPIPE_FORMAT_H */
