@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "base/format.h"
+#include "base/vformat.h"
 #include "base/settings.h"
 #include "jinja/jinja_internal.h"
 

@@ -16,7 +16,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "base/format.h"
+#include "base/vformat.h"
 #include "jinja/bigint.h"
 
 void

@@ -32,7 +32,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "base/format.h"
+#include "base/vformat.h"
 #include "load/target.h"
 
 /* As much of a bad value as a message shows. */

@@ -23,7 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "base/format.h"
+#include "base/vformat.h"
 #include "base/identity.h"
 #include "project/host.h"
 #include "project/loading.h"

@@ -1,10 +1,10 @@
 /*
- * format.c
+ * vformat.c
  *		Messages of functions that take a format and what is in it.
  */
 #include "postgres.h"
 
-#include "base/format.h"
+#include "base/vformat.h"
 #include "lib/stringinfo.h"
 
 char *

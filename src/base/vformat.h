@@ -1,9 +1,9 @@
 /*
- * format.h
+ * vformat.h
  *		Messages of functions that take a format and what is in it.
  */
-#ifndef DPIPE_FORMAT_H
-#define DPIPE_FORMAT_H
+#ifndef DPIPE_VFORMAT_H
+#define DPIPE_VFORMAT_H
 
 #include "postgres.h"
 
@@ -11,4 +11,4 @@
 extern char *dpipe_vformat(const char *fmt, va_list args)
 			pg_attribute_printf(1, 0);
 
-#endif							/* DPIPE_FORMAT_H */
+#endif							/* DPIPE_VFORMAT_H */
