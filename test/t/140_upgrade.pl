@@ -101,7 +101,7 @@ is($new->safe_psql('shop', q{SELECT state FROM dpipe.source_status WHERE source 
 
 my $had = $new->safe_psql('shop', $count);
 $producer->close_stdin;
-is($producer->wait_end(60), 0, 'the rest is produced');
+is($producer->wait_end(300), 0, 'the rest is produced');
 cmp_ok($had, '<', $records, "after $had records");
 my @lines = sort split /\n/, slurp_file($log);
 ok($new->poll_query_until('shop', $count, $records), 'all of it is loaded');

@@ -18,6 +18,10 @@ if (my $reason = Dpipe::Kafka->skip_reason)
     plan skip_all => $reason;
 }
 
+# Less than the 30 s that a CALL waits for a broker, and more than a machine
+# stands still.
+use constant SOON => 20;
+
 my $kafka = Dpipe::Kafka->new('source');
 my $node  = Dpipe::Node->make('source', conf => "dpipe.max_workers = 8\n");
 $node->create_server('k', $kafka);
@@ -182,7 +186,7 @@ foreach my $records (3, 5, 7)
     is(sync_error($topic), '', "sync $topic");
     $kafka->ctl('delete', $topic);
     ok( wait_until(
-            20, sub { $kafka->ctl_status('create', $topic, 1) == 0 }, 0.3),
+            60, sub { $kafka->ctl_status('create', $topic, 1) == 0 }, 0.3),
         'made again');
     $kafka->send_records($topic, map { [ 0, undef, qq({"m": $_}) ] } 1 .. $records);
     like(sync_error($topic), qr/recreated or truncated/,
@@ -211,12 +215,14 @@ ok( $node->wait_sql(
     ), 'a dead broker is seen');
 my $begun = time();
 $node->sql(q{SELECT dpipe_disable_source('earliest')});
-cmp_ok(time() - $begun, '<', 5, 'disabling returns at once');
+cmp_ok(time() - $begun, '<', SOON, 'disabling returns at once');
 ok( $node->wait_sql(
-        q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name ~ 'earliest'},
-        seconds => 5), 'and the worker goes');
+        q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name ~ 'earliest'}
+    ), 'and the worker goes');
 $node->sql(q{SELECT dpipe_enable_source('earliest')});
-sleep 1;
+ok( $node->wait_sql(
+        q{SELECT state = 'retrying' AND reason ~ 'broker' FROM dpipe.source_status WHERE source = 'earliest'}
+    ), 'enabled while the broker is away it waits');
 $kafka->start;
 $kafka->send_records('t', [ 0, undef, '{"n": 22}' ]);
 ok( $node->wait_sql(
@@ -235,7 +241,7 @@ $begun = time();
 $node->sql(
     q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '^CALL dpipe_sync'});
 $session->finish;
-cmp_ok(time() - $begun, '<', 5, 'cancel answers at once');
+cmp_ok(time() - $begun, '<', SOON, 'cancel answers at once');
 like($err, qr/canceling statement/, 'and says so');
 
 is_deeply([ $node->crash_lines ], [], 'nothing crashed');

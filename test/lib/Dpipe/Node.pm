@@ -101,6 +101,18 @@ sub wait_up
     return $self->wait_sql('SELECT true', seconds => $seconds // 60);
 }
 
+# Do what makes a process of the server crash, and wait until all the others
+# are gone and new ones there: the server may still answer before.
+sub wait_crash
+{
+    my ($self, $function) = @_;
+    my $offset = -s $self->logfile;
+    $function->();
+    return wait_until(60,
+        sub { slurp_file($self->logfile, $offset) =~ /all server processes terminated/ })
+        && $self->wait_up;
+}
+
 # A server for dpipe's sources.
 sub create_server
 {
