@@ -4,7 +4,7 @@
  *		release builds.
  *
  * A worker inserts a row (source, slot, pid, clock) into the target each
- * "tick_ms" (default 100) and does after "after" ticks (default 0) what "do"
+ * "tick_ms" (default 100), the first one after "first_ms" (default 0), and does after "after" ticks (default 0) what "do"
  * says: "tick" goes on, "idle" stays without work, "fail" raises, "finish" and
  * "error" leave with that lasting state, "stop" leaves without reason,
  * "sleep" sits in a transaction for "tick_ms", "tls" starts a client that
@@ -46,6 +46,7 @@ typedef struct Test
 	Oid			owner;
 	const char *action;
 	int			after;
+	int			first_ms;
 	int			tick_ms;
 	int			port;
 	int			live_us;
@@ -74,6 +75,7 @@ read_test(Test *test, const char *source, int slot)
 		test->action = pstrdup(dpipe_json_string(s->options, "option", "do",
 												 "tick"));
 		test->after = dpipe_json_int(s->options, "option", "after", 0);
+		test->first_ms = dpipe_json_int(s->options, "option", "first_ms", 0);
 		test->tick_ms = dpipe_json_int(s->options, "option", "tick_ms", 100);
 		test->port = dpipe_json_int(s->options, "option", "port", 0);
 		test->live_us = dpipe_json_int(s->options, "option", "live_us", 0);
@@ -217,6 +219,22 @@ act(const Test *test)
 	return DPIPE_END_YIELDED;
 }
 
+/* As one that connects and waits for its first batch. False: had to end before. */
+static bool
+await_first(const Test *test)
+{
+	TimestampTz begun = GetCurrentTimestamp();
+
+	while (!TimestampDifferenceExceeds(begun, GetCurrentTimestamp(),
+									   test->first_ms))
+	{
+		if (dpipe_status_yield_requested())
+			return false;
+		wait_ms(10);
+	}
+	return true;
+}
+
 static DpipeWorkerEnd
 test_main(const char *source, int slot)
 {
@@ -226,6 +244,8 @@ test_main(const char *source, int slot)
 		return DPIPE_END_STOPPED;
 	if (strcmp(test.action, "stop") == 0)
 		return DPIPE_END_STOPPED;
+	if (test.first_ms > 0 && !await_first(&test))
+		return DPIPE_END_YIELDED;
 	for (int i = 0; strcmp(test.action, "tick") == 0 || i < test.after; i++)
 	{
 		if (!test.deaf && dpipe_status_yield_requested())

@@ -166,6 +166,16 @@ ok($node->wait_sql(q{SELECT count(*) = 2 AND bool_and(reason ~ 'dpipe.max_worker
     'waiting is told');
 is(scalar(() = slurp_file($node->logfile) =~ /wait for a worker/g), 1, 'and logged once');
 
+# A turn begins with the first batch: one that takes three times as long as a
+# turn to come to work has all of its turn, of ten ticks, all the same.
+$node->append_conf('postgresql.conf', "dpipe.worker_quantum = '1s'\n");
+$node->reload;
+$node->sql(source_sql('slow', json => '{"first_ms": 3000}'));
+ok($node->wait_sql(ticks('slow', 1), seconds => 120), 'one that is slow to come to work has a turn');
+ok($node->wait_sql(q{SELECT count(*) > 0 FROM (SELECT FROM ticks WHERE source = 'slow' GROUP BY pid HAVING count(*) >= 6) x}, seconds => 120),
+    'a whole one');
+$node->sql(q{DELETE FROM dpipe.source WHERE name = 'slow'; SELECT dpipe._wake()});
+
 # The budget is the cluster's.
 $node->sql('CREATE DATABASE other');
 $node->safe_psql('other', 'CREATE EXTENSION dpipe');
