@@ -184,4 +184,4 @@ SELECT pg_temp.state('{% for i in range(100000) %}{% for j in range(100000) %}{{
 SELECT pg_temp.state('{% set s = "a" * 8000000 %}{% for i in range(100000) %}{% if s.rfind("a" * 4000000 ~ "b") %}{% endif %}{% endfor %}');
 RESET statement_timeout;
 RESET dpipe.template_max_steps;
-SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'dpipe template%';
+SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'dpipe template values';

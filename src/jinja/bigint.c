@@ -42,7 +42,7 @@ make(JinjaEnv *env, int64 n)
 
 	if (n > MAX_DIGITS)
 		too_large();
-	b = env != NULL ? jn_alloc(env, size) : palloc(size);
+	b = env != NULL ? jn_palloc(env, size) : palloc(size);
 	memset(b, 0, size);
 	b->n = n;
 	return b;

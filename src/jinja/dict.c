@@ -31,6 +31,17 @@ jn_dict_clear(JnDict *d)
 		d->buckets[i] = -1;
 }
 
+/* Give back what it holds; it is empty. */
+void
+jn_dict_free(JinjaEnv *env, JnDict *d)
+{
+	if (d->entries != NULL)
+		jn_free(env, d->entries, d->cap * sizeof(JnEntry));
+	if (d->buckets != NULL)
+		jn_free(env, d->buckets, d->nbuckets * sizeof(int32));
+	jn_dict_init(d);
+}
+
 static uint32
 hash_double(double d)
 {
@@ -244,7 +255,7 @@ grow(JinjaEnv *env, JnDict *d)
 	if (d->n > 0)
 	{
 		memcpy(entries, d->entries, d->n * sizeof(JnEntry));
-		pfree(d->entries);
+		jn_free(env, d->entries, d->cap * sizeof(JnEntry));
 	}
 	d->entries = entries;
 	d->cap = cap;
@@ -253,7 +264,7 @@ grow(JinjaEnv *env, JnDict *d)
 		int32	   *buckets = jn_alloc(env, 2 * cap * sizeof(int32));
 
 		if (d->buckets != NULL)
-			pfree(d->buckets);
+			jn_free(env, d->buckets, d->nbuckets * sizeof(int32));
 		d->buckets = buckets;
 		d->nbuckets = 2 * cap;
 		rebuild_buckets(d);

@@ -1,10 +1,9 @@
 /*
  * env.c
- *		The environment of a rendering: memory, limits, errors.
+ *		The environment of a rendering: limits, errors.
  *
- * Values are never freed one by one: they live in the environment's context
- * until it is destroyed, so what a rendering may use is a limit on the
- * context. Steps, depth and output have limits of their own; all of them are
+ * Values are never freed one by one: they live in the environment's memory
+ * until it is destroyed, so what a rendering may use is a limit on that. Steps, depth and output have limits of their own; all of them are
  * checked before the resource is taken.
  */
 #include "base/compat.h"
@@ -19,15 +18,13 @@
 /* Of the macros that were being called when an error was raised. */
 #define MAX_FRAMES_SHOWN 10
 
-/* Memory is looked at again after so many bytes. */
-#define MEMORY_CHECK_BYTES (64 * 1024)
-
 /* Environments of this session; templates in use outlive none of them. */
 static int	live_environments = 0;
 
 static void
 environment_gone(void *arg)
 {
+	jn_memory_gone((JinjaEnv *) arg);
 	if (--live_environments == 0)
 		jn_trim_cache();
 }
@@ -41,8 +38,10 @@ jinja_env_create(MemoryContext parent)
 
 	env->cxt = cxt;
 	env->gone.func = environment_gone;
+	env->gone.arg = env;
 	MemoryContextRegisterResetCallback(cxt, &env->gone);
 	live_environments++;
+	jn_memory_init(env);
 	jn_dict_init(&env->globals);
 	env->none = jn_value(env, JINJA_NONE);
 	env->yes = jn_value(env, JINJA_BOOL);
@@ -111,27 +110,6 @@ jn_raise_type(JinjaEnv *env, const char *fmt,...)
 
 /* ---------- limits ---------- */
 
-static void
-memory_exceeded(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("template uses too much memory"),
-			 errdetail("The limit is dpipe.template_max_memory (%d kB).",
-					   dpipe_jinja_max_memory_kb)));
-}
-
-static void
-check_memory(JinjaEnv *env, uint64 more)
-{
-	uint64		limit = (uint64) dpipe_jinja_max_memory_kb * 1024;
-
-	env->unchecked = 0;
-	if (more > limit ||
-		MemoryContextMemAllocated(env->cxt, true) + more > limit)
-		memory_exceeded();
-}
-
 /* Called every JN_CHECK_INTERVAL steps. */
 void
 jn_step_slow(JinjaEnv *env)
@@ -143,24 +121,6 @@ jn_step_slow(JinjaEnv *env)
 				 errmsg("template takes too many steps"),
 				 errdetail("The limit is dpipe.template_max_steps (%d).",
 						   dpipe_jinja_max_steps)));
-}
-
-/* May "bytes" more be allocated? In one piece, or in many. */
-void
-jn_check_size(JinjaEnv *env, uint64 bytes)
-{
-	env->unchecked += bytes;
-	if (env->unchecked >= MEMORY_CHECK_BYTES)
-		check_memory(env, bytes);
-}
-
-void *
-jn_alloc(JinjaEnv *env, uint64 bytes)
-{
-	jn_check_size(env, bytes);
-	if (!AllocSizeIsValid(bytes))
-		memory_exceeded();
-	return MemoryContextAlloc(env->cxt, bytes);
 }
 
 void
@@ -176,35 +136,6 @@ jn_enter(JinjaEnv *env)
 }
 
 /* ---------- text buffers ---------- */
-
-void
-jn_buffer_init(JinjaEnv *env, StringInfo buf)
-{
-	MemoryContext old = MemoryContextSwitchTo(env->cxt);
-
-	jn_check_size(env, 64);
-	buf->data = palloc(64);
-	buf->maxlen = 64;
-	resetStringInfo(buf);
-	MemoryContextSwitchTo(old);
-}
-
-/* Room for "more" bytes; so much output is charged for, and within limits. */
-void
-jn_reserve(JinjaEnv *env, StringInfo buf, int64 more)
-{
-	int64		limit = (int64) dpipe_jinja_max_output_kb * 1024;
-
-	if (more > limit || buf->len + more > limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("template makes too long a text"),
-				 errdetail("The limit is dpipe.template_max_output (%d kB).",
-						   dpipe_jinja_max_output_kb)));
-	if (buf->len + more >= buf->maxlen)
-		jn_check_size(env, Max(buf->maxlen * 2, buf->len + more));
-	enlargeStringInfo(buf, more);
-}
 
 void
 jn_append(JinjaEnv *env, StringInfo buf, const char *s, int len)
@@ -232,17 +163,6 @@ jn_append_fill(JinjaEnv *env, StringInfo buf, char c, int64 n)
 	memset(buf->data + buf->len, c, n);
 	buf->len += n;
 	buf->data[buf->len] = '\0';
-}
-
-/* The text as a value; the buffer must not be used any more. */
-JinjaValue *
-jn_buffer_string(JinjaEnv *env, StringInfo buf)
-{
-	JinjaValue *v = jinja_string_len(env, buf->data, buf->len);
-
-	pfree(buf->data);
-	buf->data = NULL;
-	return v;
 }
 
 /* ---------- rendering ---------- */
@@ -340,7 +260,7 @@ jinja_render_in(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl)
 	jn_buffer_init(env, &out);
 	(void) run(env, context, &out, NULL, tmpl, NULL, NULL);
 	result = pnstrdup(out.data, out.len);
-	pfree(out.data);
+	jn_buffer_free(env, &out);
 	return result;
 }
 
@@ -360,7 +280,7 @@ jinja_render_native(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl)
 	(void) run(env, context, &out, &native, tmpl, NULL, NULL);
 	if (native.npieces == 1 && native.only != NULL)
 	{
-		pfree(out.data);
+		jn_buffer_free(env, &out);
 		return jn_native_value(env, native.only);
 	}
 	return jn_buffer_string(env, &out);

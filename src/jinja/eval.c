@@ -50,11 +50,8 @@ jn_scope_pop(JinjaEnv *env, JnScope *outer)
 	env->scope = outer;
 	if (scope->captured)
 		return;
-	if (scope->vars.entries != NULL)
-		pfree(scope->vars.entries);
-	if (scope->vars.buckets != NULL)
-		pfree(scope->vars.buckets);
-	pfree(scope);
+	jn_dict_free(env, &scope->vars);
+	jn_free(env, scope, sizeof(JnScope));
 }
 
 static JinjaValue *
@@ -111,7 +108,7 @@ jn_assign(JinjaEnv *env, const JnNode *target, JinjaValue *value)
 			jn_unpack(env, value, n, items);
 			for (int i = 0; i < n; i++)
 				jn_assign(env, target->u.list.items[i], items[i]);
-			pfree(items);
+			jn_free(env, items, (n + 1) * sizeof(JinjaValue *));
 	}
 }
 
@@ -155,13 +152,13 @@ add_starstar(JinjaEnv *env, JinjaArgs *args, JinjaValue *mapping, int64 room)
 	}
 }
 
-/* *args */
-static void
+/* *args; returns how many there is room for now. */
+static int64
 add_star(JinjaEnv *env, JinjaArgs *args, const JnNode *star)
 {
 	JinjaValue *more = jinja_to_list(env, jn_eval(env, star));
 	int64		n = (int64) args->nargs + more->u.list.n;
-	JinjaValue **all = jn_alloc(env, (n + 1) * sizeof(JinjaValue *));
+	JinjaValue **all = jn_alloc(env, n * sizeof(JinjaValue *));
 
 	if (args->nargs > 0)
 		memcpy(all, args->args, args->nargs * sizeof(JinjaValue *));
@@ -170,24 +167,52 @@ add_star(JinjaEnv *env, JinjaArgs *args, const JnNode *star)
 			   more->u.list.n * sizeof(JinjaValue *));
 	args->args = all;
 	args->nargs = n;
+	return n;
+}
+
+/* Arguments of a call, few of which need no memory but the stack's. */
+#define FEW_ARGS 6
+
+typedef struct Args
+{
+	JinjaArgs	args;
+	int64		room;			/* of allocated args; 0: they are "few" */
+	int64		kwroom;
+	JinjaValue *few[FEW_ARGS];
+	const char *few_names[FEW_ARGS];
+	JinjaValue *few_values[FEW_ARGS];
+} Args;
+
+static void
+make_kwroom(JinjaEnv *env, Args *a, int64 n)
+{
+	a->args.kwnames = a->few_names;
+	a->args.kwvalues = a->few_values;
+	if (n <= FEW_ARGS)
+		return;
+	a->args.kwnames = jn_alloc(env, n * sizeof(char *));
+	a->args.kwvalues = jn_alloc(env, n * sizeof(JinjaValue *));
+	a->kwroom = n;
 }
 
 /* Evaluate arguments; "caller" is added as a keyword unless NULL. */
 static void
-eval_args(JinjaEnv *env, const JnCallArgs *in, JinjaValue *caller,
-		  JinjaArgs *out)
+eval_args(JinjaEnv *env, const JnCallArgs *in, JinjaValue *caller, Args *a)
 {
+	JinjaArgs  *out = &a->args;
 	JinjaValue *mapping = NULL;
 	int64		nkwargs = in->kwvalues.n + (caller != NULL);
 
 	memset(out, 0, sizeof(*out));
-	if (in->args.n > 0)
-		out->args = jn_alloc(env, in->args.n * sizeof(JinjaValue *));
+	a->room = in->args.n > FEW_ARGS ? in->args.n : 0;
+	a->kwroom = 0;
+	out->args = a->room > 0 ?
+		jn_alloc(env, a->room * sizeof(JinjaValue *)) : a->few;
 	for (int i = 0; i < in->args.n; i++)
 		out->args[i] = jn_eval(env, in->args.items[i]);
 	out->nargs = in->args.n;
 	if (in->star != NULL)
-		add_star(env, out, in->star);
+		a->room = add_star(env, out, in->star);
 	if (in->starstar != NULL)
 	{
 		mapping = jn_eval(env, in->starstar);
@@ -199,8 +224,7 @@ eval_args(JinjaEnv *env, const JnCallArgs *in, JinjaValue *caller,
 	if (nkwargs == 0)
 		return;
 
-	out->kwnames = jn_alloc(env, nkwargs * sizeof(char *));
-	out->kwvalues = jn_alloc(env, nkwargs * sizeof(JinjaValue *));
+	make_kwroom(env, a, nkwargs);
 	for (int i = 0; i < in->kwvalues.n; i++)
 		add_keyword(env, out, in->kwnames[i]->u.string.data,
 					jn_eval(env, in->kwvalues.items[i]));
@@ -214,14 +238,14 @@ eval_args(JinjaEnv *env, const JnCallArgs *in, JinjaValue *caller,
 }
 
 static void
-free_args(JinjaArgs *args)
+free_args(JinjaEnv *env, Args *a)
 {
-	if (args->args != NULL)
-		pfree(args->args);
-	if (args->kwnames != NULL)
+	if (a->room > 0)
+		jn_free(env, a->args.args, a->room * sizeof(JinjaValue *));
+	if (a->kwroom > 0)
 	{
-		pfree(args->kwnames);
-		pfree(args->kwvalues);
+		jn_free(env, a->args.kwnames, a->kwroom * sizeof(char *));
+		jn_free(env, a->args.kwvalues, a->kwroom * sizeof(JinjaValue *));
 	}
 }
 
@@ -253,15 +277,15 @@ eval_call(JinjaEnv *env, const JnNode *node, JinjaValue *caller)
 	const JnBuiltin *b;
 	JinjaValue *callee;
 	JinjaValue *result;
-	JinjaArgs	args;
+	Args		a;
 
 	b = eval_callee(env, node->u.call.callee, &callee);
-	eval_args(env, &node->u.call.args, caller, &args);
+	eval_args(env, &node->u.call.args, caller, &a);
 	env->node = node;
-	result = b != NULL ? jn_call_builtin(env, b, callee, &args) :
-		jinja_call(env, callee, &args);
+	result = b != NULL ? jn_call_builtin(env, b, callee, &a.args) :
+		jinja_call(env, callee, &a.args);
 	env->node = node;
-	free_args(&args);
+	free_args(env, &a);
 	return result;
 }
 
@@ -271,7 +295,7 @@ eval_apply(JinjaEnv *env, const JnNode *node)
 {
 	JinjaValue *input;
 	JinjaValue *result;
-	JinjaArgs	args;
+	Args		a;
 
 	input = node->u.apply.input == NULL ? env->filter_input :
 		jn_eval(env, node->u.apply.input);
@@ -280,11 +304,11 @@ eval_apply(JinjaEnv *env, const JnNode *node)
 		jinja_raise(env, ERRCODE_UNDEFINED_FUNCTION, "no %s named \"%s\"",
 					node->type == JN_FILTER ? "filter" : "test",
 					node->u.apply.name);
-	eval_args(env, &node->u.apply.args, NULL, &args);
+	eval_args(env, &node->u.apply.args, NULL, &a);
 	env->node = node;
-	result = jn_call_builtin(env, node->u.apply.builtin, input, &args);
+	result = jn_call_builtin(env, node->u.apply.builtin, input, &a.args);
 	env->node = node;
-	free_args(&args);
+	free_args(env, &a);
 	return result;
 }
 

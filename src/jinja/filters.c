@@ -548,7 +548,7 @@ filter_sort(FILTER_ARGS)
 	bool		fold = !jn_truth_arg(env, argv[1]);
 	JinjaValue *list = jinja_to_list(env, v);
 	int			n = list->u.list.n;
-	JinjaValue **keys = jn_alloc(env, (n + 1) * sizeof(JinjaValue *));
+	JinjaValue **keys = jn_palloc(env, (n + 1) * sizeof(JinjaValue *));
 
 	for (int i = 0; i < n; i++)
 		keys[i] = sort_key(env, list->u.list.items[i], argv[2], fold);
@@ -757,7 +757,7 @@ filter_dictsort(FILTER_ARGS)
 		jn_raise_type(env, "dictsort is by \"key\" or by \"value\"");
 	list = jinja_to_list(env, jn_view(env, v, JN_VIEW_ITEMS));
 	n = list->u.list.n;
-	keys = jn_alloc(env, (n + 1) * sizeof(JinjaValue *));
+	keys = jn_palloc(env, (n + 1) * sizeof(JinjaValue *));
 	for (int i = 0; i < n; i++)
 	{
 		keys[i] = list->u.list.items[i]->u.list.items[by_value];

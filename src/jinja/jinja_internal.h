@@ -24,6 +24,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "base/settings.h"
 #include "jinja/jinja.h"
 
 typedef struct JnNode JnNode;
@@ -367,9 +368,35 @@ typedef struct JnNative
 	JinjaValue *only;			/* the one piece, unless it was text */
 } JnNative;
 
+/* Pieces up to this size are taken from blocks; see memory.c. */
+#define JN_SMALL_PIECE 1024
+#define JN_PIECE_UNIT 8
+#define JN_PIECE_CLASS(bytes) \
+	((Max((bytes), 1) + JN_PIECE_UNIT - 1) / JN_PIECE_UNIT)
+#define JN_MAX_BUFFERS 8
+#define JN_BUFFER_SIZE 256
+
+typedef struct JnPiece
+{
+	struct JnPiece *next;
+} JnPiece;
+
+typedef struct JnMemory
+{
+	char	   *pos;			/* what is free of the current block */
+	char	   *end;
+	bool		has_kept;		/* the session's block is lent to it */
+	Size		unchecked;		/* bytes asked for since the last check */
+	JnPiece    *free[JN_SMALL_PIECE / JN_PIECE_UNIT + 1];
+	int			nbuffers;
+	char	   *buffers[JN_MAX_BUFFERS];
+	int			buffer_sizes[JN_MAX_BUFFERS];
+} JnMemory;
+
 struct JinjaEnv
 {
 	MemoryContext cxt;
+	JnMemory	memory;
 	MemoryContextCallback gone;
 	JnDict		globals;
 	bool		lenient;
@@ -394,7 +421,6 @@ struct JinjaEnv
 	int64		steps;
 	int64		work;			/* sixteenths of a step */
 	int			depth;
-	Size		unchecked;		/* bytes asked for since the last check */
 
 	/* of value.c: shared, immutable */
 	JinjaValue *none;
@@ -442,19 +468,14 @@ struct JnBuiltin
 
 /* env.c */
 extern void jn_step_slow(JinjaEnv *env);
-extern void jn_check_size(JinjaEnv *env, uint64 bytes);
-extern void *jn_alloc(JinjaEnv *env, uint64 bytes);
 extern void jn_enter(JinjaEnv *env);
 extern void jn_raise_type(JinjaEnv *env, const char *fmt,...)
 			pg_attribute_printf(2, 3) pg_attribute_noreturn();
-extern void jn_buffer_init(JinjaEnv *env, StringInfo buf);
 extern JinjaValue *jn_call_from_host(JinjaEnv *env, JinjaValue *callee,
 									 const JinjaArgs *args);
-extern void jn_reserve(JinjaEnv *env, StringInfo buf, int64 more);
 extern void jn_append(JinjaEnv *env, StringInfo buf, const char *s, int len);
 extern void jn_append_cstring(JinjaEnv *env, StringInfo buf, const char *s);
 extern void jn_append_fill(JinjaEnv *env, StringInfo buf, char c, int64 n);
-extern JinjaValue *jn_buffer_string(JinjaEnv *env, StringInfo buf);
 
 #define JN_CHECK_INTERVAL 256
 
@@ -489,6 +510,77 @@ static inline void
 jn_leave(JinjaEnv *env)
 {
 	env->depth--;
+}
+
+/* memory.c */
+extern void jn_memory_init(JinjaEnv *env);
+extern void jn_memory_gone(JinjaEnv *env);
+extern void jn_check_size(JinjaEnv *env, uint64 bytes);
+extern void *jn_palloc(JinjaEnv *env, uint64 bytes);
+extern void *jn_alloc_slow(JinjaEnv *env, uint64 bytes);
+extern void jn_buffer_init(JinjaEnv *env, StringInfo buf);
+extern void jn_buffer_free(JinjaEnv *env, StringInfo buf);
+extern JinjaValue *jn_buffer_string(JinjaEnv *env, StringInfo buf);
+extern void jn_reserve_slow(JinjaEnv *env, StringInfo buf, int64 more);
+
+/*
+ * Memory that lasts as long as the environment, or until jn_free() with the
+ * same size. pfree() and repalloc() do not take it: theirs is jn_palloc().
+ */
+static inline void *
+jn_alloc(JinjaEnv *env, uint64 bytes)
+{
+	JnMemory   *m = &env->memory;
+
+	if (bytes <= JN_SMALL_PIECE)
+	{
+		Size		piece = JN_PIECE_CLASS(bytes);
+		JnPiece    *p = m->free[piece];
+
+		if (p != NULL)
+		{
+			m->free[piece] = p->next;
+			return p;
+		}
+		if (m->end - m->pos >= piece * JN_PIECE_UNIT)
+		{
+			p = (JnPiece *) m->pos;
+			m->pos += piece * JN_PIECE_UNIT;
+			return p;
+		}
+	}
+	return jn_alloc_slow(env, bytes);
+}
+
+static inline void
+jn_free(JinjaEnv *env, void *p, uint64 bytes)
+{
+#ifdef DPIPE_JINJA_PLAIN_MEMORY
+	pfree(p);
+#else
+	JnPiece   **list;
+
+	if (bytes > JN_SMALL_PIECE)
+	{
+		pfree(p);
+		return;
+	}
+#ifdef USE_ASSERT_CHECKING
+	memset(p, 0x7f, bytes);
+#endif
+	list = &env->memory.free[JN_PIECE_CLASS(bytes)];
+	((JnPiece *) p)->next = *list;
+	*list = (JnPiece *) p;
+#endif
+}
+
+/* Room for "more" bytes; so much output is charged for, and within limits. */
+static inline void
+jn_reserve(JinjaEnv *env, StringInfo buf, int64 more)
+{
+	if (more >= buf->maxlen - buf->len ||
+		buf->len + more > (int64) dpipe_jinja_max_output_kb * 1024)
+		jn_reserve_slow(env, buf, more);
 }
 
 /* lexer.c */
@@ -565,6 +657,7 @@ extern JinjaValue *jn_view(JinjaEnv *env, JinjaValue *dict, JnViewKind kind);
 extern JinjaValue *jn_missing(JinjaEnv *env, JinjaValue *object,
 							  JinjaValue *name);
 extern JinjaValue *jn_undefined_hint(JinjaEnv *env, const char *hint);
+extern JinjaValue *jn_not_provided(JinjaEnv *env, JinjaValue *name);
 extern void jn_fail_undefined(JinjaEnv *env, const JinjaValue *v)
 			pg_attribute_noreturn();
 extern int	jn_nchars(JinjaValue *s);
@@ -593,6 +686,7 @@ extern void jn_dict_put(JinjaEnv *env, JnDict *d, JinjaValue *key,
 						JinjaValue *value);
 extern JinjaValue *jn_dict_remove(JinjaEnv *env, JnDict *d, JinjaValue *key);
 extern void jn_dict_clear(JnDict *d);
+extern void jn_dict_free(JinjaEnv *env, JnDict *d);
 extern uint32 jn_hash(JinjaEnv *env, JinjaValue *v);
 
 /* iterate.c */

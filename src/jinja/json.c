@@ -172,8 +172,8 @@ write_dict(JsonWriter *w, JnDict *d, int level)
 {
 	JinjaEnv   *env = w->env;
 	int			n = d->n;
-	JinjaValue **keys = jn_alloc(env, (2 * (uint64) n + 1) *
-								 sizeof(JinjaValue *));
+	JinjaValue **keys = jn_palloc(env, (2 * (uint64) n + 1) *
+								  sizeof(JinjaValue *));
 	JinjaValue **values = keys + n;
 
 	if (d->visiting)

@@ -74,7 +74,7 @@ add_chunk(JinjaEnv *env, Chunk **chunks, int *n, int *cap, const char *text,
 		return;
 	if (*n == *cap)
 	{
-		Chunk	   *more = jn_alloc(env, sizeof(Chunk) * 2 * *cap);
+		Chunk	   *more = jn_palloc(env, sizeof(Chunk) * 2 * *cap);
 
 		memcpy(more, *chunks, sizeof(Chunk) * *n);
 		pfree(*chunks);
@@ -98,7 +98,7 @@ split_chunks(JinjaEnv *env, const JnRegex *regex, JinjaValue *line,
 	int			from = 0;
 	JnReMatch  *m;
 
-	*chunks = jn_alloc(env, sizeof(Chunk) * cap);
+	*chunks = jn_palloc(env, sizeof(Chunk) * cap);
 	while (from < len &&
 		   (m = jn_regex_match(env, regex, line, from, len, true, false,
 							   false)) != NULL)
@@ -499,10 +499,10 @@ pprint(JinjaEnv *env, StringInfo buf, JinjaValue *v, int indent,
 		(ends == NULL && v->kind != JINJA_STRING) || jn_length(env, v) == 0)
 	{
 		jn_append(env, buf, text.data, text.len);
-		pfree(text.data);
+		jn_buffer_free(env, &text);
 		return;
 	}
-	pfree(text.data);
+	jn_buffer_free(env, &text);
 	if (v->kind == JINJA_STRING)
 	{
 		pprint_string(env, buf, v, indent, allowance, level + 1);

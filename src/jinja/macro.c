@@ -85,18 +85,20 @@ static void
 bind_kwargs(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args,
 			const bool *used)
 {
-	JinjaValue *dict = jinja_dict(env);
+	bool		wanted = macro->def->uses_kwargs &&
+		!is_param(macro->def, "kwargs");
+	JinjaValue *dict = wanted ? jinja_dict(env) : NULL;
 
 	for (int k = 0; k < args->nkwargs; k++)
 	{
 		if (used[k])
 			continue;
-		if (!macro->def->uses_kwargs || is_param(macro->def, "kwargs"))
+		if (!wanted)
 			jn_raise_type(env, "macro \"%s\" takes no keyword argument \"%s\"",
 						  macro_name(macro), args->kwnames[k]);
 		jinja_dict_set(env, dict, args->kwnames[k], args->kwvalues[k]);
 	}
-	if (macro->def->uses_kwargs && !is_param(macro->def, "kwargs"))
+	if (wanted)
 		put(env, "kwargs", dict);
 }
 
@@ -112,15 +114,6 @@ bind_varargs(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	else if (more > 0)
 		jn_raise_type(env, "macro \"%s\" takes not more than %d arguments",
 					  macro_name(macro), nparams);
-}
-
-static JinjaValue *
-not_provided(JinjaEnv *env, const JinjaValue *param)
-{
-	char	   *hint = psprintf("parameter \"%s\" was not provided",
-								param->u.string.data);
-
-	return jn_undefined_hint(env, MemoryContextStrdup(env->cxt, hint));
 }
 
 /*
@@ -148,13 +141,13 @@ bind(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	for (int i = 0; i < def->nparams; i++)
 		jn_dict_put(env, &env->scope->vars, def->params[i],
 					values[i] != NULL ? values[i] :
-					not_provided(env, def->params[i]));
+					jn_not_provided(env, def->params[i]));
 	for (int i = first_default; i < def->nparams; i++)
 		if (values[i] == NULL)
 			jn_dict_put(env, &env->scope->vars, def->params[i],
 						jn_eval(env, def->defaults.items[i - first_default]));
-	pfree(values);
-	pfree(used);
+	jn_free(env, values, (def->nparams + 1) * sizeof(JinjaValue *));
+	jn_free(env, used, args->nkwargs + 1);
 }
 
 /* The body of a macro, in the scope it was defined in; its text. */

@@ -157,7 +157,7 @@ bounds(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, const char **from,
 static char *
 reversed(JinjaEnv *env, const char *s, int len)
 {
-	char	   *r = jn_alloc(env, len + 1);
+	char	   *r = jn_palloc(env, len + 1);
 
 	for (int i = 0; i < len; i++)
 		r[i] = s[len - 1 - i];

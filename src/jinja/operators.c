@@ -507,7 +507,7 @@ jn_sort(JinjaEnv *env, JinjaValue **keys, JinjaValue **items, int n,
 
 	if (n < 2)
 		return;
-	tmp = jn_alloc(env, 2 * (uint64) n * sizeof(JinjaValue *));
+	tmp = jn_palloc(env, 2 * (uint64) n * sizeof(JinjaValue *));
 	merge_sort(env, keys, items, tmp, tmp + n, n, reverse);
 	pfree(tmp);
 }

@@ -244,11 +244,11 @@ check_template(JinjaEnv *env, const JnRegex *regex, JinjaValue *template)
 	JnReMatch	none = {regex, env->empty_string, 0, 0, -1, NULL};
 	StringInfoData out;
 
-	none.slots = jn_alloc(env, regex->nslots * sizeof(int));
+	none.slots = jn_palloc(env, regex->nslots * sizeof(int));
 	memset(none.slots, -1, regex->nslots * sizeof(int));
 	jn_buffer_init(env, &out);
 	expand(env, &none, template, &out);
-	pfree(out.data);
+	jn_buffer_free(env, &out);
 	pfree(none.slots);
 }
 

@@ -173,7 +173,7 @@ push(Matcher *m, int code, int pos, int low)
 	if (m->n >= m->cap)
 	{
 		int64		cap = Max(64, (int64) m->cap * 2);
-		Entry	   *stack = jn_alloc(m->env, cap * sizeof(Entry));
+		Entry	   *stack = jn_palloc(m->env, cap * sizeof(Entry));
 
 		if (m->n > 0)
 			memcpy(stack, m->stack, m->n * sizeof(Entry));
@@ -498,7 +498,7 @@ jn_regex_match(JinjaEnv *env, const JnRegex *regex, JinjaValue *text,
 	m.from = 0;
 	m.to = to;
 	m.full = full;
-	m.slots = jn_alloc(env, (uint64) regex->nslots * sizeof(int));
+	m.slots = jn_palloc(env, (uint64) regex->nslots * sizeof(int));
 	for (;;)
 	{
 		/* A letter to begin with can be looked for quickly. */

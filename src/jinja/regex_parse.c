@@ -832,7 +832,7 @@ emit_inst(Parser *p, JnReOp op, int x, int y)
 	if ((r->ncode & (r->ncode - 1)) == 0 && (r->ncode == 0 || r->ncode >= 64))
 	{
 		int			room = r->ncode == 0 ? 64 : r->ncode * 2;
-		JnReInst   *code = jn_alloc(p->env, room * sizeof(JnReInst));
+		JnReInst   *code = jn_palloc(p->env, room * sizeof(JnReInst));
 
 		if (r->ncode > 0)
 		{
@@ -901,7 +901,7 @@ emit_loop(Parser *p, const Node *node)
 static void
 emit_optional(Parser *p, const Node *node, int n)
 {
-	int		   *splits = jn_alloc(p->env, 2 * (uint64) n * sizeof(int));
+	int		   *splits = jn_palloc(p->env, 2 * (uint64) n * sizeof(int));
 	int		   *jumps = splits + n;
 	int			slot = p->nloops++;
 
@@ -1079,7 +1079,7 @@ number_slots(Parser *p)
 JnRegex *
 jn_regex_compile(JinjaEnv *env, JinjaValue *pattern, int flags)
 {
-	Parser	   *p = jn_alloc(env, sizeof(Parser));
+	Parser	   *p = jn_palloc(env, sizeof(Parser));
 	JnRegex    *r = jn_alloc(env, sizeof(JnRegex));
 	Node	   *node;
 

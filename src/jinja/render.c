@@ -26,9 +26,9 @@ dpipe_render(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("context of a template must be a JSON object")));
 
-	tmpl = jinja_parse(CurrentMemoryContext, "inline",
-					   VARDATA_ANY(source), VARSIZE_ANY_EXHDR(source));
 	env = jinja_env_create(CurrentMemoryContext);
+	tmpl = jinja_cached_template("inline", VARDATA_ANY(source),
+								 VARSIZE_ANY_EXHDR(source), NULL);
 	vars = jinja_from_jsonb(env, context);
 	for (int i = 0; i < jinja_length(vars); i++)
 	{
@@ -40,6 +40,5 @@ dpipe_render(PG_FUNCTION_ARGS)
 	}
 	result = jinja_render(env, tmpl);
 	jinja_env_destroy(env);
-	jinja_template_free(tmpl);
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }

@@ -55,6 +55,9 @@ jn_value(JinjaEnv *env, JinjaKind kind)
 
 /* ---------- constructors ---------- */
 
+/* The message of jn_not_provided(), known by its address. */
+static const char not_provided[] = "parameter \"%s\" was not provided";
+
 JinjaValue *
 jinja_undefined(JinjaEnv *env, const char *name)
 {
@@ -79,6 +82,16 @@ jn_undefined_hint(JinjaEnv *env, const char *hint)
 	JinjaValue *v = jn_value(env, JINJA_UNDEFINED);
 
 	v->u.undefined.hint = hint;
+	return v;
+}
+
+/* The parameter "name" of a macro that is called without it. */
+JinjaValue *
+jn_not_provided(JinjaEnv *env, JinjaValue *name)
+{
+	JinjaValue *v = jn_undefined_hint(env, not_provided);
+
+	v->u.undefined.name = name;
 	return v;
 }
 
@@ -203,7 +216,7 @@ jinja_list_append(JinjaEnv *env, JinjaValue *list, JinjaValue *v)
 		if (l->n > 0)
 		{
 			memcpy(items, l->items, l->n * sizeof(JinjaValue *));
-			pfree(l->items);
+			jn_free(env, l->items, l->cap * sizeof(JinjaValue *));
 		}
 		l->items = items;
 		l->cap = cap;
@@ -524,6 +537,9 @@ jn_fail_undefined(JinjaEnv *env, const JinjaValue *v)
 	JinjaValue *object = v->u.undefined.object;
 	JinjaValue *name = v->u.undefined.name;
 
+	if (v->u.undefined.hint == not_provided)
+		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER, not_provided,
+					name->u.string.data);
 	if (v->u.undefined.hint != NULL)
 		jinja_raise(env, ERRCODE_UNDEFINED_PARAMETER, "%s",
 					v->u.undefined.hint);
