@@ -45,35 +45,70 @@ pause_thread(void)
 	usleep(RETRY_SLEEP_MS * 1000);
 }
 
+/*
+ * What the brokers know of a topic, to be destroyed, or NULL: no answer. A
+ * name that cannot be a topic's is told by "err".
+ */
+static const struct rd_kafka_metadata *
+ask_metadata(KafkaProbe *probe, const char *topic, rd_kafka_resp_err_t *err)
+{
+	const struct rd_kafka_metadata *md = NULL;
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(probe->rk, topic, NULL);
+
+	*err = rkt == NULL ? rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (rkt == NULL)
+		return NULL;
+	if (rd_kafka_metadata(probe->rk, 0, rkt, &md, CALL_TIMEOUT_MS) !=
+		RD_KAFKA_RESP_ERR_NO_ERROR)
+		md = NULL;
+	rd_kafka_topic_destroy(rkt);
+	return md;
+}
+
+/* In the brokers' answer about a topic; NULL: they do not know it. */
+static const rd_kafka_metadata_topic_t *
+find_topic(const struct rd_kafka_metadata *md, const char *topic)
+{
+	for (int i = 0; i < md->topic_cnt; i++)
+		if (strcmp(md->topics[i].topic, topic) == 0)
+			return &md->topics[i];
+	return NULL;
+}
+
 /* True when there is an answer, also one that says "no such topic". */
 static bool
 ask_topic(KafkaProbe *probe, KafkaProbeTopic *t)
 {
-	const struct rd_kafka_metadata *md;
-	rd_kafka_topic_t *rkt = rd_kafka_topic_new(probe->rk, t->topic, NULL);
-	rd_kafka_resp_err_t err;
+	const rd_kafka_metadata_topic_t *found;
+	const struct rd_kafka_metadata *md = ask_metadata(probe, t->topic, &t->err);
 
-	if (rkt == NULL)
-	{
-		t->err = rd_kafka_last_error();
-		return true;
-	}
-	err = rd_kafka_metadata(probe->rk, 0, rkt, &md, CALL_TIMEOUT_MS);
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		t->err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-		for (int i = 0; i < md->topic_cnt; i++)
-			if (strcmp(md->topics[i].topic, t->topic) == 0)
-			{
-				t->err = md->topics[i].err;
-				t->npartitions = md->topics[i].partition_cnt;
-			}
-		rd_kafka_metadata_destroy(md);
-	}
-	rd_kafka_topic_destroy(rkt);
-	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return false;
+	if (md == NULL)
+		return t->err != RD_KAFKA_RESP_ERR_NO_ERROR;
+	found = find_topic(md, t->topic);
+	t->err = found != NULL ? found->err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	if (found != NULL)
+		t->npartitions = found->partition_cnt;
+	rd_kafka_metadata_destroy(md);
 	return t->err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+/* Do the brokers say that nobody leads it? False also when they say nothing. */
+static bool
+has_no_leader(KafkaProbe *probe, const KafkaProbePartition *p)
+{
+	const rd_kafka_metadata_topic_t *found;
+	rd_kafka_resp_err_t err;
+	const struct rd_kafka_metadata *md = ask_metadata(probe, p->topic, &err);
+	bool		none = false;
+
+	if (md == NULL)
+		return false;
+	found = find_topic(md, p->topic);
+	for (int i = 0; found != NULL && i < found->partition_cnt; i++)
+		if (found->partitions[i].id == p->partition)
+			none = found->partitions[i].leader < 0;
+	rd_kafka_metadata_destroy(md);
+	return none;
 }
 
 static bool
@@ -126,7 +161,11 @@ ask_partitions(KafkaProbe *probe)
 			p->answered = 1;
 		}
 		else
+		{
 			complete = false;
+			if (!probe->cancel)
+				p->leaderless = has_no_leader(probe, p);
+		}
 	}
 	return complete;
 }

@@ -32,6 +32,7 @@ typedef struct KafkaProbePartition
 	int64		start_time_offset;	/* high when nothing is that late */
 	int64		stop_time_offset;
 	volatile sig_atomic_t answered;
+	volatile sig_atomic_t leaderless;	/* why it is not answered */
 } KafkaProbePartition;
 
 /*

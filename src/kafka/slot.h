@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "storage/latch.h"
 
 #include "kafka/client.h"
@@ -121,6 +122,20 @@ extern bool kafka_slot_ask_ends(KafkaSlot *slot, const char *topic,
  * leaders of partitions. True when other partitions than before have none.
  */
 extern bool kafka_slot_take_statistics(KafkaSlot *slot);
+
+/*
+ * statistics.c: partitions without a leader, in words ("" when there are none)
+ * that fit into KAFKA_PROBLEM_LEN bytes. Starts as {0}.
+ */
+typedef struct KafkaLeaderless
+{
+	int			n;
+	StringInfoData names;
+} KafkaLeaderless;
+
+extern void kafka_leaderless_add(KafkaLeaderless *l, const char *topic,
+								 int32 partition);
+extern void kafka_leaderless_tell(KafkaLeaderless *l, int of, char *to);
 
 /* The broker that leads a partition, or NULL: it is not known. */
 extern const KafkaBroker *kafka_slot_leader(const KafkaSlot *slot,

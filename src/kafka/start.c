@@ -38,6 +38,53 @@ raise_no_broker(const KafkaSlot *slot)
 			 errhint("Check bootstrap.servers and the security options of the server and the user mapping.")));
 }
 
+/* Brokers answer, but nobody can for these; "" when there are none. */
+static void
+describe_leaderless(KafkaSlot *slot, char *to)
+{
+	KafkaLeaderless l = {0};
+	int			n;
+	const KafkaProbePartition *partitions = kafka_probe_partitions(slot->probe, &n);
+
+	for (int i = 0; i < n; i++)
+		if (!partitions[i].answered && partitions[i].leaderless)
+			kafka_leaderless_add(&l, partitions[i].topic,
+								 partitions[i].partition);
+	kafka_leaderless_tell(&l, n, to);
+}
+
+static void
+raise_no_answer(KafkaSlot *slot)
+{
+	char		leaderless[KAFKA_PROBLEM_LEN];
+
+	describe_leaderless(slot, leaderless);
+	if (leaderless[0] == '\0')
+		raise_no_broker(slot);
+	ereport(ERROR,
+			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			 errmsg("source \"%s\": %s", slot->source->name, leaderless),
+			 errhint("Start the brokers that have its replicas, or let Kafka elect a leader among those that are left; then call again.")));
+}
+
+/* A worker's state says what it waits for. */
+static void
+show_waiting(KafkaSlot *slot)
+{
+	char		leaderless[KAFKA_PROBLEM_LEN];
+	char		reason[DPIPE_REASON_LEN];
+
+	describe_leaderless(slot, leaderless);
+	if (leaderless[0] == '\0' && slot->client->problem[0] == '\0')
+		return;
+	if (leaderless[0] != '\0')
+		strlcpy(reason, leaderless, sizeof(reason));
+	else
+		snprintf(reason, sizeof(reason), "waiting for the brokers: %s",
+				 slot->client->problem);
+	dpipe_status_set_state(DPIPE_SLOT_RETRYING, reason);
+}
+
 /*
  * Wait for a probe. A worker waits as long as it takes, visibly; a client
  * hears after a while. False: had to end before.
@@ -46,7 +93,6 @@ static bool
 await_probe(KafkaSlot *slot, KafkaSlotEnd *end)
 {
 	TimestampTz begun = GetCurrentTimestamp();
-	char		reason[DPIPE_REASON_LEN];
 
 	while (!kafka_probe_done(slot->probe))
 	{
@@ -56,13 +102,8 @@ await_probe(KafkaSlot *slot, KafkaSlotEnd *end)
 		if (slot->foreground &&
 			TimestampDifferenceExceeds(begun, GetCurrentTimestamp(),
 									   FOREGROUND_PATIENCE_MS))
-			raise_no_broker(slot);
-		if (slot->client->problem[0] != '\0')
-		{
-			snprintf(reason, sizeof(reason), "waiting for the brokers: %s",
-					 slot->client->problem);
-			dpipe_status_set_state(DPIPE_SLOT_RETRYING, reason);
-		}
+			raise_no_answer(slot);
+		show_waiting(slot);
 		if (kafka_slot_must_end(slot, end))
 			return false;
 	}

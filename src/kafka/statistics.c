@@ -218,32 +218,44 @@ root_field(void *arg, const char *key, int key_len, int key_flags,
 		look->topics = *value;
 }
 
-static void
-describe_leaderless(const KafkaReader *reader, char *to, size_t size)
+void
+kafka_leaderless_add(KafkaLeaderless *l, const char *topic, int32 partition)
 {
-	StringInfoData buf;
-	int			n = 0;
+	if (l->n++ == 0)
+		initStringInfo(&l->names);
+	if (l->names.len < KAFKA_PROBLEM_LEN / 2)
+		appendStringInfo(&l->names, "%stopic \"%s\" partition %d",
+						 l->n > 1 ? ", " : "", topic, partition);
+	else if (l->names.data[l->names.len - 1] != '.')
+		appendStringInfoString(&l->names, ", ...");
+}
 
-	initStringInfo(&buf);
+void
+kafka_leaderless_tell(KafkaLeaderless *l, int of, char *to)
+{
+	to[0] = '\0';
+	if (l->n == 0)
+		return;
+	snprintf(to, KAFKA_PROBLEM_LEN,
+			 "%d of %d partitions %s no leader and cannot be read: %s",
+			 l->n, of, l->n == 1 ? "has" : "have", l->names.data);
+	pfree(l->names.data);
+}
+
+static void
+describe_leaderless(KafkaSlot *slot)
+{
+	const KafkaReader *reader = slot->reader;
+	KafkaLeaderless l = {0};
+
 	for (int i = 0; i < reader->npartitions; i++)
 	{
 		const KafkaPartition *p = &reader->partitions[i];
 
-		if (p->unread || p->leader != KAFKA_NO_LEADER)
-			continue;
-		n++;
-		if (buf.len < size / 2)
-			appendStringInfo(&buf, "%stopic \"%s\" partition %d",
-							 n > 1 ? ", " : "", p->topic, p->partition);
-		else if (buf.data[buf.len - 1] != '.')
-			appendStringInfoString(&buf, ", ...");
+		if (!p->unread && p->leader == KAFKA_NO_LEADER)
+			kafka_leaderless_add(&l, p->topic, p->partition);
 	}
-	if (n == 0)
-		to[0] = '\0';
-	else
-		snprintf(to, size, "%d of %d partitions %s no leader and cannot be read: %s",
-				 n, reader->npartitions, n == 1 ? "has" : "have", buf.data);
-	pfree(buf.data);
+	kafka_leaderless_tell(&l, reader->npartitions, slot->leaderless);
 }
 
 /* What was promised by a leader that is gone is asked for anew. */
@@ -287,8 +299,7 @@ kafka_slot_take_statistics(KafkaSlot *slot)
 
 	forget_owed(slot);
 	strlcpy(before, slot->leaderless, sizeof(before));
-	describe_leaderless(slot->reader, slot->leaderless,
-						sizeof(slot->leaderless));
+	describe_leaderless(slot);
 	return strcmp(before, slot->leaderless) != 0;
 }
 

@@ -139,6 +139,7 @@ $mock->send_records('lead', map { [ $_, undef, qq({"n": $_}) ] } 0 .. 2);
 $node->sql(q{SELECT dpipe_create_kafka_source('lead', server => 'm', topic => 'lead', target => 'r_lead')});
 ok(rows('lead', 3), 'a source with three partitions loads');
 my $lead_pid = pid('lead');
+$node->sql(q{SELECT dpipe_create_kafka_source('called', server => 'm', topic => 'lead', target => 'r_called', options => '{"enabled": false}')});
 $mock->set_leader('lead', 1, -1);
 ok($node->wait_sql(qq{SELECT ($reason) = 'running: 1 of 3 partitions has no leader and cannot be read: topic "lead" partition 1'}),
     'the status names the partition that has lost its leader') or diag $node->sql($reason);
@@ -153,9 +154,15 @@ foreach my $n (1 .. $seconds)
 }
 is(pid('lead'), $lead_pid, 'by the same worker');
 is(said(qr/ERROR:  the Kafka client of source "lead"/), 0, 'the watchdog has not acted');
+my $missing = '1 of 3 partitions has no leader and cannot be read: topic "lead" partition 1';
+my (undef, undef, $err) = $node->psql('postgres', q{CALL dpipe_sync('called')}, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+like($err, qr/08001: source "called": $missing\nHINT:  Start the brokers/, 'a call that asks for its end says that it has none');
+$node->sql(q{SELECT dpipe_enable_source('called')});
+ok($node->wait_sql(qq{SELECT state = 'retrying' AND reason = '$missing' FROM dpipe.source_status WHERE source = 'called'}), 'and so does a worker that is to begin there');
 $mock->set_leader('lead', 1, 2);
 $mock->send_records('lead', [ 1, undef, '{"n": 6}' ]);
 ok(rows('lead', 4 + 2 * $seconds), 'a partition that has a leader again is read');
+ok(rows('called', 4 + 2 * $seconds), 'also by the one that had to wait');
 ok($node->wait_sql(qq{SELECT ($reason) = 'running: '}), 'and the status has nothing to tell') or diag $node->sql($reason);
 is(pid('lead'), $lead_pid, 'by the same worker');
 
