@@ -204,6 +204,13 @@ is(sql("$load ALTER ROLE boss NOSUPERUSER; $load ALTER ROLE boss BYPASSRLS; $loa
     "2|0\n1|1\n2|0\n1|1", 'an owner who is no superuser any more: the next batch is by the rights of now');
 like(letters(), qr/^0\|insert\|42501\|.*row-level security.*\n0\|insert\|42501/, 'and what a policy refuses is a dead letter');
 sql('DROP TABLE raw.bossy; REVOKE USAGE ON SCHEMA raw FROM boss; DROP ROLE boss');
+# So is it while he was a member of the table's owner.
+sql(q{CREATE ROLE holder; CREATE ROLE clerk; CREATE TABLE raw.held (a int); ALTER TABLE raw.held OWNER TO holder;
+      ALTER TABLE raw.held ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON raw.held WITH CHECK (a > 0); GRANT INSERT ON raw.held TO clerk;
+      GRANT USAGE ON SCHEMA raw TO clerk; GRANT holder TO clerk; SELECT dpipe._test_source('s', 'raw.held', 'json', '{}', 'clerk')});
+is(sql("$load REVOKE holder FROM clerk; $load GRANT holder TO clerk; $load"), "2|0\n1|1\n2|0",
+    'an owner who is no member of the table\'s owner any more: the same');
+sql('DROP TABLE raw.held; REVOKE USAGE ON SCHEMA raw FROM clerk; DROP ROLE holder, clerk; DELETE FROM dpipe.letter');
 
 # --- a load inside a load ---
 sql(q{CREATE TABLE raw.outer_t (a int, _offset int); CREATE TABLE raw.inner_t (a int CHECK (a > 0), _offset int);
