@@ -177,6 +177,21 @@ SET dpipe.template_max_depth = 20;
 SELECT dpipe_render('{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(1) }}');
 RESET dpipe.template_max_depth;
 
+-- what needs no escaping any more escapes what is added to it
+SELECT dpipe_render($$ {{ '<a>'|e + '<b>' }} {{ '<b>' + '<a>'|e }} {{ ['<a>'|e * 2, ('<a>'|e)[0], '<a>'|e|last, '<a>'|e|upper, '<a>'|e ~ '<', '<a>'|e|e] }} $$);
+SELECT dpipe_render($$ {{ [('%s %d'|safe) % ('<', '7'), ('{}'|safe).format('<'), '{}'.format('<'|e), ('-'|safe).join(['<', 1]), ('aXb'|e).replace('X', '<'), ('a b'|e).split()] }} $$);
+SELECT dpipe_render($$ {{ ['<'|tojson, '<'|e|forceescape, '<a>b'|safe|striptags, ('&lt;'|safe).unescape(), 'a\n<b'|indent('>'|e, true, true), '<a b c'|truncate(4, end='<'|e, leeway=0)] }} $$);
+SELECT dpipe_render($$ {{ 'a'|e is escaped }} {{ 'a' is escaped }} {{ 'a'|e == 'a' }} {{ {'a': 1}['a'|e] }} $$);
+SELECT dpipe_render('{{ ("%x"|safe) % 5 }}');
+SELECT dpipe_render('{{ ("{:>5}"|safe).format("a"|e) }}');
+
+-- characters in formats; what pprint leaves in one line, and cannot sort
+SELECT dpipe_render($$ {{ '{:^5c}|{:c}|{:05c}'.format(97, 98, 99) }} $$);
+SELECT dpipe_render('{{ "{:+c}".format(97) }}');
+SELECT dpipe_render('{{ l|groupby("k")|list|pprint }}', '{"l": [{"k": "x", "b": "0123456789012345678901234567890123456789", "a": "01234567890123456789"}, {"k": "y"}]}');
+SELECT dpipe_render('{{ {missing: 1, 2: 3}|pprint }}');
+SELECT dpipe_render('{{ [missing]|random }}|{{ {missing: 1}|pprint }}');
+
 -- it can be canceled, and leaves nothing behind
 SET dpipe.template_max_steps = 2147483647;
 SET statement_timeout = '100ms';

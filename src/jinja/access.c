@@ -14,6 +14,7 @@
 #include "common/int.h"
 
 #include "jinja/bigint.h"
+#include "jinja/markup.h"
 
 /* What a macro tells of itself, or NULL. */
 static JinjaValue *
@@ -143,7 +144,8 @@ item(JinjaEnv *env, JinjaValue *object, JinjaValue *index)
 					object->u.string.len;
 
 				jn_work_bytes(env, p - object->u.string.data);
-				return jn_char(env, p, jn_char_len(p, end));
+				return jn_markup_like(env, object,
+									  jn_char(env, p, jn_char_len(p, end)));
 			}
 			return NULL;
 		default:
@@ -294,7 +296,8 @@ jn_slice(JinjaEnv *env, JinjaValue *object, JinjaValue *vstart,
 	}
 
 	if (object->kind == JINJA_STRING)
-		return slice_string(env, object, start, step, n);
+		return jn_markup_like(env, object,
+							  slice_string(env, object, start, step, n));
 	if (object->kind == JINJA_RANGE)
 	{
 		int64		first = object->u.range.start;

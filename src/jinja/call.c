@@ -4,7 +4,7 @@
  */
 #include "base/compat.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/markup.h"
 
 static void
 bind_keyword(JinjaEnv *env, const JnBuiltin *b, JinjaValue **argv,
@@ -30,8 +30,11 @@ jn_call_builtin(JinjaEnv *env, const JnBuiltin *b, JinjaValue *self,
 {
 	JinjaValue *argv[JN_MAX_PARAMS] = {NULL};
 
+	bool		markup = b->markup != JN_MARKUP_NO_TEXT && jn_is_markup(self);
+
 	if (b->nparams == JN_RAW)
-		return b->fn(env, self, NULL, args);
+		return markup ? jn_call_on_markup(env, b, self, NULL, args) :
+			b->fn(env, self, NULL, args);
 	if (args->nargs > b->nparams)
 		jn_raise_type(env, "%s takes at most %d arguments (%d given)",
 					  b->name, b->nparams, args->nargs);
@@ -49,7 +52,8 @@ jn_call_builtin(JinjaEnv *env, const JnBuiltin *b, JinjaValue *self,
 		jn_raise_type(env, "%s needs %d arguments (%d given)", b->name,
 					  b->nrequired, args->nargs);
 	}
-	return b->fn(env, self, argv, args);
+	return markup ? jn_call_on_markup(env, b, self, argv, args) :
+		b->fn(env, self, argv, args);
 }
 
 JinjaValue *

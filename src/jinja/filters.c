@@ -13,6 +13,7 @@
 #include "common/pg_prng.h"
 
 #include "jinja/decimal.h"
+#include "jinja/markup.h"
 
 #define FILTER_ARGS JN_BUILTIN_ARGS
 
@@ -40,19 +41,19 @@ is_given(const JinjaValue *v)
 static JinjaValue *
 filter_upper(FILTER_ARGS)
 {
-	return jn_upper(env, jn_str_value(env, v));
+	return jn_markup_like(env, v, jn_upper(env, jn_str_value(env, v)));
 }
 
 static JinjaValue *
 filter_lower(FILTER_ARGS)
 {
-	return jn_lower(env, jn_str_value(env, v));
+	return jn_markup_like(env, v, jn_lower(env, jn_str_value(env, v)));
 }
 
 static JinjaValue *
 filter_capitalize(FILTER_ARGS)
 {
-	return jn_capitalize(env, jn_str_value(env, v));
+	return jn_markup_like(env, v, jn_capitalize(env, jn_str_value(env, v)));
 }
 
 static JinjaValue *
@@ -64,7 +65,8 @@ filter_title(FILTER_ARGS)
 static JinjaValue *
 filter_trim(FILTER_ARGS)
 {
-	return jn_strip(env, jn_str_value(env, v), argv[0], true, true);
+	return jn_markup_like(env, v, jn_strip(env, jn_str_value(env, v), argv[0],
+										   true, true));
 }
 
 static JinjaValue *
@@ -74,20 +76,41 @@ filter_string(FILTER_ARGS)
 }
 
 static JinjaValue *
+filter_safe(FILTER_ARGS)
+{
+	return jn_markup(env, jn_str_value(env, v));
+}
+
+static JinjaValue *
+filter_escape(FILTER_ARGS)
+{
+	return jn_escape(env, v);
+}
+
+static JinjaValue *
+filter_forceescape(FILTER_ARGS)
+{
+	return jn_force_escape(env, v);
+}
+
+static JinjaValue *
 filter_replace(FILTER_ARGS)
 {
 	int64		count = is_given(argv[2]) ?
 		jn_int_arg(env, argv[2], -1, "count") : -1;
 
-	return jn_replace(env, jn_str_value(env, v), jn_str_value(env, argv[0]),
-					  jn_str_value(env, argv[1]), count);
+	return jn_plain(env, jn_replace(env, jn_str_value(env, v),
+									jn_str_value(env, argv[0]),
+									jn_str_value(env, argv[1]), count));
 }
 
 static JinjaValue *
 filter_center(FILTER_ARGS)
 {
-	return jn_pad(env, jn_str_value(env, v),
-				  jn_int_arg(env, argv[0], 80, "width"), NULL, '^');
+	int64		width = jn_int_arg(env, argv[0], 80, "width");
+
+	return jn_markup_like(env, v, jn_pad(env, jn_str_value(env, v), width,
+										 NULL, '^'));
 }
 
 static JinjaValue *
@@ -132,6 +155,7 @@ filter_indent(FILTER_ARGS)
 	JinjaValue *by = argv[0];
 	bool		first = jn_truth_arg(env, argv[1]);
 	bool		blank = jn_truth_arg(env, argv[2]);
+	bool		escape;
 	JinjaValue *lines;
 	StringInfoData buf;
 
@@ -139,6 +163,9 @@ filter_indent(FILTER_ARGS)
 	if (by == NULL || by->kind != JINJA_STRING)
 		by = jn_pad(env, env->empty_string,
 					jn_int_arg(env, by, 4, "width"), NULL, '<');
+	by = jn_markup_like(env, v, by);
+	/* A plain line that markup is put in front of is escaped for it. */
+	escape = jn_is_markup(by) && !jn_is_markup(v);
 	/* Jinja2 adds a newline, so that a trailing one is kept. */
 	lines = jn_splitlines(env, jn_binary(env, JINJA_OP_ADD, v,
 										 jinja_string(env, "\n")), false);
@@ -146,14 +173,19 @@ filter_indent(FILTER_ARGS)
 	for (int i = 0; i < lines->u.list.n; i++)
 	{
 		JinjaValue *line = lines->u.list.items[i];
+		bool		indented = i > 0 && (blank || line->u.string.len > 0);
 
 		if (i > 0)
 			jn_append(env, &buf, "\n", 1);
-		if (i == 0 ? first : (blank || line->u.string.len > 0))
+		if (indented)
 			jn_append(env, &buf, by->u.string.data, by->u.string.len);
+		if (escape && (indented || blank))
+			line = jn_escape(env, line);
 		jn_append(env, &buf, line->u.string.data, line->u.string.len);
 	}
-	return jn_buffer_string(env, &buf);
+	v = jn_markup_like(env, escape && blank ? by : v,
+					   jn_buffer_string(env, &buf));
+	return first ? jn_binary(env, JINJA_OP_ADD, by, v) : v;
 }
 
 static JinjaValue *
@@ -182,7 +214,8 @@ filter_truncate(FILTER_ARGS)
 		{
 			if (head->u.string.data[i] == ' ')
 			{
-				head = jinja_string_len(env, head->u.string.data, i);
+				head = jn_markup_like(env, head,
+									  jinja_string_len(env, head->u.string.data, i));
 				break;
 			}
 		}
@@ -479,6 +512,8 @@ filter_random(FILTER_ARGS)
 	if (n == 0)
 		return jn_undefined_hint(env, "no random item, sequence was empty");
 	i = pg_prng_uint64_range(&pg_global_prng_state, 0, n - 1);
+	if (v->kind == JINJA_LIST || v->kind == JINJA_TUPLE)
+		return v->u.list.items[i];	/* which may be undefined */
 	v = jn_getitem(env, v, jinja_int(env, i));
 	if (v->kind == JINJA_UNDEFINED)
 		jn_fail_undefined(env, v);
@@ -490,6 +525,8 @@ filter_last(FILTER_ARGS)
 {
 	if (!jn_iterable(v) || v->kind == JINJA_ITERATOR)
 		jn_raise_type(env, "%s object is not reversible", jinja_type_name(v));
+	if (v->kind == JINJA_STRING && v->u.string.len > 0)
+		return jn_getitem(env, v, jinja_int(env, -1));
 	v = collect(env, v);
 	return v->u.list.n > 0 ? v->u.list.items[v->u.list.n - 1] :
 		jn_undefined_hint(env, "no last item, sequence was empty");
@@ -968,7 +1005,8 @@ filter_tojson(FILTER_ARGS)
 	int64		indent = is_given(argv[0]) ?
 		jn_int_arg(env, argv[0], -1, "indent") : -1;
 
-	return jn_to_json(env, v, Max(Min(indent, 1000), -1), true, true);
+	return jn_markup(env, jn_to_json(env, v, Max(Min(indent, 1000), -1), true,
+									 true));
 }
 
 static const JnBuiltin filters[] = {
@@ -985,12 +1023,12 @@ static const JnBuiltin filters[] = {
 	{"d", filter_default, 0, 2, {"default_value", "boolean"}},
 	{"default", filter_default, 0, 2, {"default_value", "boolean"}},
 	{"dictsort", filter_dictsort, 0, 3, {"case_sensitive", "by", "reverse"}},
-	{"e", jn_filter_escape, 0, 0, {NULL}},
-	{"escape", jn_filter_escape, 0, 0, {NULL}},
+	{"e", filter_escape, 0, 0, {NULL}},
+	{"escape", filter_escape, 0, 0, {NULL}},
 	{"filesizeformat", filter_filesizeformat, 0, 1, {"binary"}},
 	{"first", filter_first, 0, 0, {NULL}},
 	{"float", filter_float, 0, 1, {"default"}},
-	{"forceescape", jn_filter_escape, 0, 0, {NULL}},
+	{"forceescape", filter_forceescape, 0, 0, {NULL}},
 	{"format", filter_format, 0, JN_RAW, {NULL}},
 	{"groupby", filter_groupby, 1, 3, {"attribute", "default", "case_sensitive"}},
 	{"indent", filter_indent, 0, 3, {"width", "first", "blank"}},
@@ -1012,7 +1050,7 @@ static const JnBuiltin filters[] = {
 	{"replace", filter_replace, 2, 3, {"old", "new", "count"}},
 	{"reverse", filter_reverse, 0, 0, {NULL}},
 	{"round", filter_round, 0, 2, {"precision", "method"}},
-	{"safe", filter_string, 0, 0, {NULL}},
+	{"safe", filter_safe, 0, 0, {NULL}},
 	{"select", filter_select, 0, JN_RAW, {NULL}},
 	{"selectattr", filter_selectattr, 0, JN_RAW, {NULL}},
 	{"slice", filter_slice, 1, 2, {"slices", "fill_with"}},

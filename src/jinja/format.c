@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 
 #include "jinja/decimal.h"
+#include "jinja/markup.h"
 
 /* Beyond this no double has a digit that is not zero. */
 #define MAX_PRECISION 1100
@@ -340,6 +341,24 @@ put_decimal(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
 			   "", text, 3);
 }
 
+/* The character that an int is the number of. */
+static JinjaValue *
+char_of(JinjaEnv *env, JinjaValue *v)
+{
+	unsigned char text[MAX_UNICODE_EQUIVALENT_STRING + 1];
+	int64		i;
+
+	if (!jn_is_int(v, &i))
+		jn_raise_type(env, "%%c requires an integer or a character");
+	if (i == 0)
+		jn_raise_type(env, "text cannot contain character 0");
+	if (i < 0 || i > 0x10ffff || !is_valid_unicode_codepoint(i) ||
+		(i >= 0xd800 && i <= 0xdfff))
+		jn_raise_type(env, "%%c: " INT64_FORMAT " is not a character", i);
+	pg_unicode_to_server(i, text);
+	return jinja_string(env, (char *) text);
+}
+
 static void
 put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, JinjaValue *v)
 {
@@ -374,6 +393,13 @@ put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, JinjaValue *v)
 			prefix = spec->type == 'x' ? "0x" : "0X";
 			text = int_digits(env, v, 16, spec->type == 'X');
 			break;
+		case 'c':
+			if (spec->sign != '\0' || spec->alternate || spec->grouping != '\0')
+				jn_raise_type(env, "a format of a character takes no sign, # or grouping");
+			text = (char *) char_of(env, v)->u.string.data;
+			put_padded(env, out, spec, "", text, strlen(text),
+					   spec->align == '\0' ? '>' : spec->align);
+			return;
 		default:
 			bad_format(env, spec->type, "int");
 			return;
@@ -393,6 +419,7 @@ put_int(JinjaEnv *env, StringInfo out, const FormatSpec *spec, JinjaValue *v)
 typedef struct BraceState
 {
 	const JinjaArgs *args;
+	bool		escape;			/* the format is markup */
 	int			next;			/* automatic numbering */
 	bool		automatic;
 	bool		manual;
@@ -626,13 +653,32 @@ convert(JinjaEnv *env, JinjaValue *v, char how)
 	StringInfoData buf;
 
 	if (how == 's')
-		return jn_str_value(env, v);
+		return jn_plain(env, jn_str_value(env, v));
 	if (how != 'r' && how != 'a')
 		jn_raise_type(env, "unknown conversion specifier \"%c\"", how);
 	jn_buffer_init(env, &buf);
 	jn_repr(env, &buf, v);
 	v = jn_buffer_string(env, &buf);
 	return how == 'a' ? ascii(env, v) : v;
+}
+
+/* A value in a format that is markup. */
+static void
+put_escaped(JinjaEnv *env, StringInfo out, const char *spec_text, int spec_len,
+			JinjaValue *v)
+{
+	StringInfoData text;
+
+	if (!jn_is_markup(v))
+	{
+		jn_buffer_init(env, &text);
+		put_value(env, &text, spec_text, spec_len, v);
+		jn_append_escaped(env, out, text.data, text.len);
+		return;
+	}
+	if (spec_len > 0)
+		jn_raise_type(env, "unsupported format specification for markup");
+	jn_append(env, out, v->u.string.data, v->u.string.len);
 }
 
 /* One field, without its braces. */
@@ -668,7 +714,10 @@ put_field(JinjaEnv *env, StringInfo out, BraceState *state, const char *p,
 	jn_buffer_init(env, &spec);
 	if (p < end)
 		format_braces(env, &spec, state, p + 1, end, level + 1);
-	put_value(env, out, spec.data, spec.len, v);
+	if (state->escape)
+		put_escaped(env, out, spec.data, spec.len, v);
+	else
+		put_value(env, out, spec.data, spec.len, v);
 }
 
 static void
@@ -713,7 +762,7 @@ format_braces(JinjaEnv *env, StringInfo out, BraceState *state, const char *p,
 JinjaValue *
 jn_format_braces(JinjaEnv *env, JinjaValue *format, const JinjaArgs *args)
 {
-	BraceState	state = {args};
+	BraceState	state = {args, jn_is_markup(format)};
 	StringInfoData out;
 
 	jn_buffer_init(env, &out);
@@ -727,6 +776,7 @@ jn_format_braces(JinjaEnv *env, JinjaValue *format, const JinjaArgs *args)
 typedef struct PercentState
 {
 	JinjaValue *args;
+	bool		escape;			/* the format is markup */
 	bool		mapping;		/* args can be asked for names */
 	int			next;
 	int			nargs;			/* -1: a single value, not used yet */
@@ -788,6 +838,8 @@ star_or_number(JinjaEnv *env, PercentState *state, const char **p,
 	if (*p >= end || **p != '*')
 		return parse_number(env, p, end);
 	(*p)++;
+	if (state->escape)
+		jn_raise_type(env, "a format that is markup takes no *");
 	i = jn_int_arg(env, next_value(env, state), 0, "* of a format");
 	if (i > PG_INT32_MAX || i < -PG_INT32_MAX)
 		jinja_raise(env, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -892,23 +944,9 @@ static void
 put_percent_char(JinjaEnv *env, StringInfo out, FormatSpec *spec,
 				 JinjaValue *v)
 {
-	unsigned char text[MAX_UNICODE_EQUIVALENT_STRING + 1];
-	int64		i;
-
-	if (v->kind == JINJA_STRING && jn_length(env, v) == 1)
-	{
-		put_text(env, out, spec, v);
-		return;
-	}
-	if (!jn_is_int(v, &i))
-		jn_raise_type(env, "%%c requires an integer or a character");
-	if (i == 0)
-		jn_raise_type(env, "text cannot contain character 0");
-	if (i < 0 || i > 0x10ffff || !is_valid_unicode_codepoint(i) ||
-		(i >= 0xd800 && i <= 0xdfff))
-		jn_raise_type(env, "%%c: " INT64_FORMAT " is not a character", i);
-	pg_unicode_to_server(i, text);
-	put_text(env, out, spec, jinja_string(env, (char *) text));
+	if (v->kind != JINJA_STRING || jn_length(env, v) != 1)
+		v = char_of(env, v);
+	put_text(env, out, spec, v);
 }
 
 static void
@@ -959,6 +997,40 @@ put_percent(JinjaEnv *env, StringInfo out, FormatSpec *spec, JinjaValue *v)
 	}
 }
 
+/*
+ * What a format that is markup prints for "v": a text escaped, a number, which
+ * may be written as a text.
+ */
+static JinjaValue *
+escaped_argument(JinjaEnv *env, JinjaValue *v, FormatSpec *spec)
+{
+	JinjaValue *number = NULL;
+	double		d;
+
+	if (spec->type == 's')
+		return jn_escape(env, v);
+	if (spec->type == 'r' || spec->type == 'a')
+	{
+		v = jn_escape(env, convert(env, v, 'r'));
+		if (spec->type == 'a')
+			v = ascii(env, v);
+		spec->type = 's';
+		return v;
+	}
+	if (strchr("coxX", spec->type) != NULL)
+		jn_raise_type(env, "%%%c is not for a format that is markup",
+					  spec->type);
+	if (v->kind != JINJA_STRING)
+		return v;
+	if (strchr("diu", spec->type) != NULL)
+		number = jn_parse_integer(env, v->u.string.data, v->u.string.len, 10);
+	else if (jn_parse_float(v->u.string.data, v->u.string.len, &d))
+		number = jinja_float(env, d);
+	if (number == NULL)
+		jn_raise_type(env, "%s is not a number", jn_repr_cstring(env, v));
+	return number;
+}
+
 /* One conversion; "p" is behind the "%". Returns what follows it. */
 static const char *
 percent_conversion(JinjaEnv *env, StringInfo out, PercentState *state,
@@ -989,6 +1061,8 @@ percent_conversion(JinjaEnv *env, StringInfo out, PercentState *state,
 	}
 	if (v == NULL)
 		v = next_value(env, state);
+	if (state->escape)
+		v = escaped_argument(env, v, &spec);
 	put_percent(env, out, &spec, v);
 	return p;
 }
@@ -998,7 +1072,7 @@ jn_format_percent(JinjaEnv *env, JinjaValue *format, JinjaValue *args)
 {
 	const char *p = format->u.string.data;
 	const char *end = p + format->u.string.len;
-	PercentState state = {args};
+	PercentState state = {args, jn_is_markup(format)};
 	StringInfoData out;
 
 	/* What has subscripts but is no string or tuple counts as a mapping. */
@@ -1017,5 +1091,5 @@ jn_format_percent(JinjaEnv *env, JinjaValue *format, JinjaValue *args)
 	if (!state.mapping && (args->kind == JINJA_TUPLE ?
 						   state.next < args->u.list.n : state.next == 0))
 		jn_raise_type(env, "not all arguments converted during string formatting");
-	return jn_buffer_string(env, &out);
+	return jn_markup_like(env, format, jn_buffer_string(env, &out));
 }

@@ -7,7 +7,7 @@
 
 #include "common/pg_prng.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/markup.h"
 
 /* Jinja2's sandbox refuses longer ranges, too. */
 #define MAX_RANGE 100000
@@ -244,7 +244,8 @@ global_lipsum(JinjaEnv *env, void *arg, const JinjaArgs *args)
 		append_lipsum(env, &buf, pick(min, max));
 		jn_append_cstring(env, &buf, html ? "</p>" : "");
 	}
-	return jn_buffer_string(env, &buf);
+	return html ? jn_markup(env, jn_buffer_string(env, &buf)) :
+		jn_buffer_string(env, &buf);
 }
 
 /* What Python calls a class: it is printed as one. */

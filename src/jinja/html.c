@@ -1,9 +1,8 @@
 /*
  * html.c
- *		Filters that make and read HTML: escape, striptags, urlencode, urlize,
- *		xmlattr.
+ *		Filters that make and read HTML: striptags, urlencode, urlize, xmlattr.
  *
- * Texts are plain ones here, never marked as safe, as where Jinja2 does not
+ * What they give is a plain string, not markup, as where Jinja2 does not
  * escape by itself. striptags knows the entities of HTML 4.
  */
 #include "base/compat.h"
@@ -12,6 +11,7 @@
 
 #include "mb/pg_wchar.h"
 
+#include "jinja/markup.h"
 #include "jinja/regex.h"
 
 /* Longest name of an entity that is looked for. */
@@ -101,47 +101,13 @@ static const uint16 windows_1252[] = {
 	0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178,
 };
 
-/* ---------- escape and xmlattr ---------- */
+/* ---------- xmlattr ---------- */
 
 static void
 append_escaped(JinjaEnv *env, StringInfo buf, JinjaValue *v)
 {
-	v = jn_str_value(env, v);
-	for (int i = 0; i < v->u.string.len; i++)
-	{
-		const char *p = &v->u.string.data[i];
-
-		switch (*p)
-		{
-			case '&':
-				jn_append_cstring(env, buf, "&amp;");
-				break;
-			case '<':
-				jn_append_cstring(env, buf, "&lt;");
-				break;
-			case '>':
-				jn_append_cstring(env, buf, "&gt;");
-				break;
-			case '\'':
-				jn_append_cstring(env, buf, "&#39;");
-				break;
-			case '"':
-				jn_append_cstring(env, buf, "&#34;");
-				break;
-			default:
-				jn_append(env, buf, p, 1);
-		}
-	}
-}
-
-JinjaValue *
-jn_filter_escape(JN_BUILTIN_ARGS)
-{
-	StringInfoData buf;
-
-	jn_buffer_init(env, &buf);
-	append_escaped(env, &buf, v);
-	return jn_buffer_string(env, &buf);
+	v = jn_escape(env, v);
+	jn_append(env, buf, v->u.string.data, v->u.string.len);
 }
 
 JinjaValue *
@@ -291,6 +257,12 @@ unescape(JinjaEnv *env, const char *p, const char *end)
 			p = next;
 	}
 	return jn_buffer_string(env, &buf);
+}
+
+JinjaValue *
+jn_unescape(JinjaEnv *env, JinjaValue *s)
+{
+	return unescape(env, s->u.string.data, s->u.string.data + s->u.string.len);
 }
 
 /* Without tags and comments; one that does not end stays. */
@@ -642,7 +614,7 @@ jn_filter_urlize(JN_BUILTIN_ARGS)
 	l.limit = argv[0] != NULL && argv[0]->kind == JINJA_NONE ? NULL : argv[0];
 	l.attributes = link_attributes(env, argv[1], argv[2], argv[3]);
 	l.schemes = scheme_list(env, argv[4]);
-	v = jn_filter_escape(env, v, NULL, NULL);
+	v = jn_escape(env, v);
 	jn_buffer_init(env, &buf);
 	p = v->u.string.data;
 	end = p + v->u.string.len;

@@ -37,13 +37,16 @@ typedef struct JnDecimal JnDecimal;
 
 /* ---------- values ---------- */
 
+#define JN_MARKUP 'm'			/* needs no escaping any more: markup.c */
+
 typedef struct JnString
 {
 	const char *data;			/* NUL-terminated, in the server's encoding */
 	int			len;			/* bytes */
 	int			nchars;			/* characters; -1 = not counted yet */
 	uint32		hash;			/* 0 = not computed yet */
-	char		marker;			/* of jinja_render_native(); '\0' = none */
+	char		marker;			/* JN_MARKUP, or one of jinja_render_native();
+								 * '\0' = none */
 } JnString;
 
 typedef struct JnList
@@ -457,6 +460,16 @@ typedef JinjaValue *(*JnBuiltinFn) (JinjaEnv *env, JinjaValue *self,
 #define JN_MAX_PARAMS 5
 #define JN_RAW (-1)
 
+/* What a method of strings does when the string is markup. */
+typedef enum JnMarkupRule
+{
+	JN_MARKUP_NO_TEXT,			/* it gives none */
+	JN_MARKUP_RESULT,			/* its result is markup, too */
+	JN_MARKUP_ITEMS,			/* the items of its result are */
+	JN_MARKUP_ARGUMENT,			/* its result is; its second argument is
+								 * escaped first */
+} JnMarkupRule;
+
 struct JnBuiltin
 {
 	const char *name;
@@ -464,6 +477,7 @@ struct JnBuiltin
 	int			nrequired;
 	int			nparams;
 	const char *params[JN_MAX_PARAMS];	/* NULL: positional only */
+	JnMarkupRule markup;
 };
 
 /* env.c */
@@ -734,9 +748,13 @@ extern JinjaValue *jn_format_braces(JinjaEnv *env, JinjaValue *format,
 /* operators.c */
 extern JinjaValue *jn_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a,
 							 JinjaValue *b);
+extern JinjaValue *jn_object_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a,
+									JinjaValue *b);
 extern bool jn_compare_op(JinjaEnv *env, JinjaOp op, JinjaValue *a,
 						  JinjaValue *b);
 extern bool jn_contains(JinjaEnv *env, JinjaValue *container, JinjaValue *v);
+extern bool jn_range_position(JinjaEnv *env, const JnRange *r, JinjaValue *v,
+							  int64 *pos);
 extern void jn_sort(JinjaEnv *env, JinjaValue **keys, JinjaValue **items,
 					int n, bool reverse);
 
@@ -844,7 +862,6 @@ extern JinjaValue *jn_lookup(JinjaEnv *env, JinjaContext *context,
 							 JinjaValue *name);
 
 /* html.c, layout.c: filters */
-extern JinjaValue *jn_filter_escape(JN_BUILTIN_ARGS);
 extern JinjaValue *jn_filter_striptags(JN_BUILTIN_ARGS);
 extern JinjaValue *jn_filter_urlencode(JN_BUILTIN_ARGS);
 extern JinjaValue *jn_filter_urlize(JN_BUILTIN_ARGS);

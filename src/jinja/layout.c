@@ -7,6 +7,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "jinja/markup.h"
 #include "jinja/regex.h"
 
 /* ---------- wordwrap ---------- */
@@ -135,6 +136,16 @@ part_of_word(const Wrap *w, const Chunk *chunk, int64 room)
 	return after_hyphen > 0 ? after_hyphen : room;
 }
 
+/* Between line breaks that are markup, text is escaped. */
+static void
+put_text(JinjaEnv *env, Wrap *w, const char *text, int len)
+{
+	if (jn_is_markup(w->newline))
+		jn_append_escaped(env, w->out, text, len);
+	else
+		jn_append(env, w->out, text, len);
+}
+
 /*
  * The chunks from "first" to "end" as a line, without a blank at its end.
  * "part" of a word that does not fit may follow.
@@ -154,8 +165,9 @@ put_line(JinjaEnv *env, Wrap *w, const Chunk *chunks, int first, int end,
 		jn_append(env, w->out, w->newline->u.string.data,
 				  w->newline->u.string.len);
 	for (int i = first; i < end; i++)
-		jn_append(env, w->out, chunks[i].text, chunks[i].len);
-	jn_append(env, w->out, part == NULL ? "" : part, part_len);
+		put_text(env, w, chunks[i].text, chunks[i].len);
+	if (part != NULL)
+		put_text(env, w, part, part_len);
 }
 
 static void
@@ -228,7 +240,7 @@ jn_filter_wordwrap(JN_BUILTIN_ARGS)
 		wrap_chunks(env, &w, chunks, n);
 		pfree(chunks);
 	}
-	return jn_buffer_string(env, &out);
+	return jn_markup_like(env, w.newline, jn_buffer_string(env, &out));
 }
 
 /* ---------- pprint ---------- */
@@ -247,15 +259,23 @@ static void pprint(JinjaEnv *env, StringInfo buf, JinjaValue *v, int indent,
 static void plain(JinjaEnv *env, StringInfo buf, JinjaValue *v,
 				  Printing *outer);
 
-/* Python orders what cannot be compared by the names of the types. */
+/*
+ * Python orders what cannot be compared by the names of the types; but an
+ * undefined value cannot be asked for anything.
+ */
 static bool
-key_less(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
+key_less(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 {
+	JinjaValue *less;
+
+	if (a->kind == JINJA_UNDEFINED)
+		jn_fail_undefined(env, a);
+	if (b->kind == JINJA_UNDEFINED)
+		jn_fail_undefined(env, b);
 	if (jn_is_numeric(a) && jn_is_numeric(b))
 		return jn_compare_numbers(env, a, b) < 0;
 	if (a->kind == JINJA_STRING && b->kind == JINJA_STRING)
-		return jn_compare_op(env, JINJA_OP_LT, (JinjaValue *) a,
-							 (JinjaValue *) b);
+		return jn_compare_op(env, JINJA_OP_LT, a, b);
 	if (a->kind == JINJA_TUPLE && b->kind == JINJA_TUPLE)
 	{
 		int			n = Min(a->u.list.n, b->u.list.n);
@@ -266,14 +286,16 @@ key_less(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
 				return key_less(env, a->u.list.items[i], b->u.list.items[i]);
 		return a->u.list.n < b->u.list.n;
 	}
+	if ((less = jn_object_binary(env, JINJA_OP_LT, a, b)) != NULL)
+		return jinja_truth(env, less);
 	return strcmp(jinja_type_name(a), jinja_type_name(b)) < 0;
 }
 
 static int
 compare_keys(const void *a, const void *b, void *arg)
 {
-	const JinjaValue *x = *(JinjaValue *const *) a;
-	const JinjaValue *y = *(JinjaValue *const *) b;
+	JinjaValue *x = *(JinjaValue *const *) a;
+	JinjaValue *y = *(JinjaValue *const *) b;
 	JinjaEnv   *env = arg;
 
 	jn_work(env, 1);
@@ -291,11 +313,26 @@ sorted_keys(JinjaEnv *env, JinjaValue *v)
 	return list;
 }
 
+/* What is laid out by its parts; the pairs of groupby print themselves. */
 static bool
 is_container(const JinjaValue *v)
 {
 	return v->kind == JINJA_DICT || v->kind == JINJA_LIST ||
-		v->kind == JINJA_TUPLE;
+		(v->kind == JINJA_TUPLE && !v->u.list.group);
+}
+
+/* How a value that does not fit into a line begins and ends; NULL: as it is. */
+static const char *
+ends_of(const JinjaValue *v)
+{
+	if (v->kind == JINJA_STRING)
+		return jn_is_markup(v) ? NULL : "";
+	if (v->kind == JINJA_SET)
+		return "{}";
+	if (!is_container(v))
+		return NULL;
+	return v->kind == JINJA_DICT ? "{}" : v->kind == JINJA_LIST ? "[]" :
+		v->u.list.n == 1 ? "(,)" : "()";
 }
 
 /* If "v" is inside of itself, say so. */
@@ -492,11 +529,9 @@ pprint(JinjaEnv *env, StringInfo buf, JinjaValue *v, int indent,
 		return;
 	jn_buffer_init(env, &text);
 	plain(env, &text, v, outer);
-	ends = v->kind == JINJA_DICT ? "{}" : v->kind == JINJA_LIST ? "[]" :
-		v->kind == JINJA_SET ? "{}" : v->kind != JINJA_TUPLE ? NULL :
-		v->u.list.n == 1 ? "(,)" : "()";
+	ends = ends_of(v);
 	if (count_chars(text.data, text.len) <= PPRINT_WIDTH - indent - allowance ||
-		(ends == NULL && v->kind != JINJA_STRING) || jn_length(env, v) == 0)
+		ends == NULL || jn_length(env, v) == 0)
 	{
 		jn_append(env, buf, text.data, text.len);
 		jn_buffer_free(env, &text);

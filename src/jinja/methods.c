@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 
 #include "jinja/bigint.h"
+#include "jinja/markup.h"
 
 #define METHOD_ARGS JinjaEnv *env, JinjaValue *v, JinjaValue **argv, \
 	const JinjaArgs *args
@@ -635,7 +636,15 @@ str_replace(METHOD_ARGS)
 static JinjaValue *
 str_join(METHOD_ARGS)
 {
-	return jn_join(env, v, argv[0], true);
+	JinjaValue *items = argv[0];
+
+	if (jn_is_markup(v))
+	{
+		items = jinja_to_list(env, items);
+		for (int i = 0; i < items->u.list.n; i++)
+			items->u.list.items[i] = jn_escape(env, items->u.list.items[i]);
+	}
+	return jn_join(env, v, items, true);
 }
 
 static JinjaValue *
@@ -906,12 +915,12 @@ range_count(METHOD_ARGS)
 static JinjaValue *
 range_index(METHOD_ARGS)
 {
-	double		d;
+	int64		pos;
 
-	if (!jn_contains(env, v, argv[0]) || !jn_is_number(argv[0], &d))
+	if (!jn_range_position(env, &v->u.range, argv[0], &pos))
 		jn_raise_type(env, "%s is not in range",
 					  jn_repr_cstring(env, argv[0]));
-	return jinja_int(env, ((int64) d - v->u.range.start) / v->u.range.step);
+	return jinja_int(env, pos);
 }
 
 /* ---------- dicts ---------- */
@@ -1078,15 +1087,15 @@ float_is_integer(METHOD_ARGS)
 /* ---------- tables ---------- */
 
 static const JnBuiltin str_methods[] = {
-	{"capitalize", str_capitalize, 0, 0, {NULL}},
-	{"casefold", str_casefold, 0, 0, {NULL}},
-	{"center", str_center, 1, 2, {NULL}},
+	{"capitalize", str_capitalize, 0, 0, {NULL}, JN_MARKUP_RESULT},
+	{"casefold", str_casefold, 0, 0, {NULL}, JN_MARKUP_RESULT},
+	{"center", str_center, 1, 2, {NULL}, JN_MARKUP_ARGUMENT},
 	{"count", str_count, 1, 3, {NULL}},
 	{"endswith", str_endswith, 1, 3, {NULL}},
-	{"expandtabs", str_expandtabs, 0, 1, {"tabsize"}},
+	{"expandtabs", str_expandtabs, 0, 1, {"tabsize"}, JN_MARKUP_RESULT},
 	{"find", str_find, 1, 3, {NULL}},
-	{"format", str_format, 0, JN_RAW, {NULL}},
-	{"format_map", str_format_map, 1, 1, {NULL}},
+	{"format", str_format, 0, JN_RAW, {NULL}, JN_MARKUP_RESULT},
+	{"format_map", str_format_map, 1, 1, {NULL}, JN_MARKUP_RESULT},
 	{"index", str_index, 1, 3, {NULL}},
 	{"isalnum", str_isalnum, 0, 0, {NULL}},
 	{"isalpha", str_isalpha, 0, 0, {NULL}},
@@ -1100,29 +1109,29 @@ static const JnBuiltin str_methods[] = {
 	{"isspace", str_isspace, 0, 0, {NULL}},
 	{"istitle", str_istitle, 0, 0, {NULL}},
 	{"isupper", str_isupper, 0, 0, {NULL}},
-	{"join", str_join, 1, 1, {NULL}},
-	{"ljust", str_ljust, 1, 2, {NULL}},
-	{"lower", str_lower, 0, 0, {NULL}},
-	{"lstrip", str_lstrip, 0, 1, {NULL}},
-	{"partition", str_partition, 1, 1, {NULL}},
-	{"removeprefix", str_removeprefix, 1, 1, {NULL}},
-	{"removesuffix", str_removesuffix, 1, 1, {NULL}},
-	{"replace", str_replace, 2, 3, {NULL}},
+	{"join", str_join, 1, 1, {NULL}, JN_MARKUP_RESULT},
+	{"ljust", str_ljust, 1, 2, {NULL}, JN_MARKUP_ARGUMENT},
+	{"lower", str_lower, 0, 0, {NULL}, JN_MARKUP_RESULT},
+	{"lstrip", str_lstrip, 0, 1, {NULL}, JN_MARKUP_RESULT},
+	{"partition", str_partition, 1, 1, {NULL}, JN_MARKUP_ITEMS},
+	{"removeprefix", str_removeprefix, 1, 1, {NULL}, JN_MARKUP_RESULT},
+	{"removesuffix", str_removesuffix, 1, 1, {NULL}, JN_MARKUP_RESULT},
+	{"replace", str_replace, 2, 3, {NULL}, JN_MARKUP_ARGUMENT},
 	{"rfind", str_rfind, 1, 3, {NULL}},
 	{"rindex", str_rindex, 1, 3, {NULL}},
-	{"rjust", str_rjust, 1, 2, {NULL}},
-	{"rpartition", str_rpartition, 1, 1, {NULL}},
-	{"rsplit", str_rsplit, 0, 2, {"sep", "maxsplit"}},
-	{"rstrip", str_rstrip, 0, 1, {NULL}},
-	{"split", str_split, 0, 2, {"sep", "maxsplit"}},
-	{"splitlines", str_splitlines, 0, 1, {"keepends"}},
+	{"rjust", str_rjust, 1, 2, {NULL}, JN_MARKUP_ARGUMENT},
+	{"rpartition", str_rpartition, 1, 1, {NULL}, JN_MARKUP_ITEMS},
+	{"rsplit", str_rsplit, 0, 2, {"sep", "maxsplit"}, JN_MARKUP_ITEMS},
+	{"rstrip", str_rstrip, 0, 1, {NULL}, JN_MARKUP_RESULT},
+	{"split", str_split, 0, 2, {"sep", "maxsplit"}, JN_MARKUP_ITEMS},
+	{"splitlines", str_splitlines, 0, 1, {"keepends"}, JN_MARKUP_ITEMS},
 	{"startswith", str_startswith, 1, 3, {NULL}},
-	{"strip", str_strip, 0, 1, {NULL}},
-	{"swapcase", str_swapcase, 0, 0, {NULL}},
-	{"title", str_title, 0, 0, {NULL}},
-	{"translate", str_translate, 1, 1, {NULL}},
-	{"upper", str_upper, 0, 0, {NULL}},
-	{"zfill", str_zfill, 1, 1, {NULL}},
+	{"strip", str_strip, 0, 1, {NULL}, JN_MARKUP_RESULT},
+	{"swapcase", str_swapcase, 0, 0, {NULL}, JN_MARKUP_RESULT},
+	{"title", str_title, 0, 0, {NULL}, JN_MARKUP_RESULT},
+	{"translate", str_translate, 1, 1, {NULL}, JN_MARKUP_RESULT},
+	{"upper", str_upper, 0, 0, {NULL}, JN_MARKUP_RESULT},
+	{"zfill", str_zfill, 1, 1, {NULL}, JN_MARKUP_RESULT},
 	{NULL},
 };
 
@@ -1180,6 +1189,15 @@ static const JnBuiltin float_methods[] = {
 	{NULL},
 };
 
+static const JnBuiltin *
+find_in(const JnBuiltin *methods, const char *name)
+{
+	for (; methods->name != NULL; methods++)
+		if (strcmp(methods->name, name) == 0)
+			return methods;
+	return NULL;
+}
+
 const JnBuiltin *
 jn_find_method(const JinjaValue *object, const char *name)
 {
@@ -1188,6 +1206,9 @@ jn_find_method(const JinjaValue *object, const char *name)
 	switch (object->kind)
 	{
 		case JINJA_STRING:
+			if (jn_is_markup(object) &&
+				(m = find_in(jn_markup_methods, name)) != NULL)
+				return m;
 			m = str_methods;
 			break;
 		case JINJA_LIST:
@@ -1216,8 +1237,5 @@ jn_find_method(const JinjaValue *object, const char *name)
 		default:
 			return NULL;
 	}
-	for (; m->name != NULL; m++)
-		if (strcmp(m->name, name) == 0)
-			return m;
-	return NULL;
+	return find_in(m, name);
 }

@@ -56,7 +56,8 @@ has_safe_repr(const JinjaValue *v)
 		case JINJA_RANGE:
 			return true;
 		case JINJA_STRING:
-			return v->u.string.marker == '\0';
+			return v->u.string.marker == '\0' ||
+				v->u.string.marker == JN_MARKUP;
 		case JINJA_LIST:
 		case JINJA_TUPLE:
 			for (int i = 0; i < v->u.list.n; i++)
@@ -211,7 +212,7 @@ jn_native_piece(JinjaEnv *env, const JnNode *node, JinjaValue *v)
 
 /* ---------- markers ---------- */
 
-/* str(v) with a marker: 't', 'n', 'b', '#'. */
+/* str(v) with a marker: 't', 'n', 'b', '#', JN_MARKUP, or '\0' for none. */
 JinjaValue *
 jn_mark(JinjaEnv *env, JinjaValue *v, char marker)
 {
@@ -230,7 +231,8 @@ jn_native_value(JinjaEnv *env, JinjaValue *v)
 	JinjaValue *result;
 	char		marker;
 
-	if (v->kind != JINJA_STRING || v->u.string.marker == '\0')
+	if (v->kind != JINJA_STRING || v->u.string.marker == '\0' ||
+		v->u.string.marker == JN_MARKUP)
 		return v;
 	marker = v->u.string.marker;
 	if (marker == 't')

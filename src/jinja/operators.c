@@ -11,7 +11,8 @@
 #include "common/int.h"
 #include "utils/memutils.h"
 
-#include "jinja/jinja_internal.h"
+#include "jinja/decimal.h"
+#include "jinja/markup.h"
 
 static const char *const op_names[] = {
 	"+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=",
@@ -32,12 +33,19 @@ unsupported(JinjaEnv *env, JinjaOp op, const JinjaValue *a, const JinjaValue *b)
 /* ---------- sequences ---------- */
 
 static JinjaValue *
-concat_strings(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
+concat_strings(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 {
-	uint64		len = (uint64) a->u.string.len + b->u.string.len;
+	bool		markup = jn_is_markup(a) || jn_is_markup(b);
+	uint64		len;
 	JinjaValue *v;
 	char	   *data;
 
+	if (markup)
+	{
+		a = jn_escape(env, a);
+		b = jn_escape(env, b);
+	}
+	len = (uint64) a->u.string.len + b->u.string.len;
 	jn_check_size(env, len);
 	if (len > MaxAllocSize / 2)
 		jinja_raise(env, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "string is too long");
@@ -45,6 +53,8 @@ concat_strings(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
 	v = jn_string_buffer(env, len, &data);
 	memcpy(data, a->u.string.data, a->u.string.len);
 	memcpy(data + a->u.string.len, b->u.string.data, b->u.string.len);
+	if (markup)
+		v->u.string.marker = JN_MARKUP;
 	return v;
 }
 
@@ -91,12 +101,12 @@ repeat(JinjaEnv *env, JinjaValue *v, int64 n)
 		char	   *data;
 
 		if (len == 0 || n == 0)
-			return env->empty_string;
+			return jn_markup_like(env, v, env->empty_string);
 		check_repeat(env, len, n);
 		result = jn_string_buffer(env, len * n, &data);
 		for (int64 i = 0; i < n; i++)
 			memcpy(data + i * len, v->u.string.data, len);
-		return result;
+		return jn_markup_like(env, v, result);
 	}
 	if (v->u.list.n == 0 || n == 0)
 		return jn_list_sized(env, v->kind, 0);
@@ -119,8 +129,8 @@ is_repeatable(const JinjaValue *v)
 /* ---------- arithmetic ---------- */
 
 /* What an object makes of an operator; NULL: nothing. */
-static JinjaValue *
-object_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a, JinjaValue *b)
+JinjaValue *
+jn_object_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a, JinjaValue *b)
 {
 	JinjaValue *v = NULL;
 
@@ -143,7 +153,7 @@ jn_binary(JinjaEnv *env, JinjaOp op, JinjaValue *a, JinjaValue *b)
 		return v;
 	if (a->kind == JINJA_STRING && op == JINJA_OP_MOD)
 		return jn_format_percent(env, a, b);
-	if ((v = object_binary(env, op, a, b)) != NULL)
+	if ((v = jn_object_binary(env, op, a, b)) != NULL)
 		return v;
 	if (op == JINJA_OP_ADD && a->kind == b->kind)
 	{
@@ -224,7 +234,7 @@ equal_ranges(const JnRange *a, const JnRange *b)
 static bool
 equal_objects(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 {
-	JinjaValue *v = object_binary(env, JINJA_OP_EQ, a, b);
+	JinjaValue *v = jn_object_binary(env, JINJA_OP_EQ, a, b);
 
 	if (v != NULL)
 		return jinja_truth(env, v);
@@ -363,7 +373,7 @@ jn_compare_op(JinjaEnv *env, JinjaOp op, JinjaValue *a, JinjaValue *b)
 		return compare_lists(env, op, a, b);
 	if (jn_is_set_like(a) && jn_is_set_like(b))
 		return compare_sets(env, op, a, b);
-	if ((v = object_binary(env, op, a, b)) != NULL)
+	if ((v = jn_object_binary(env, op, a, b)) != NULL)
 		return jinja_truth(env, v);
 	unsupported(env, op, a, b);
 	return false;				/* keep the compiler quiet */
@@ -371,25 +381,42 @@ jn_compare_op(JinjaEnv *env, JinjaOp op, JinjaValue *a, JinjaValue *b)
 
 /* ---------- containment ---------- */
 
+/* The integer that "v" is equal to, if it is one of 64 bits. */
 static bool
-range_contains(const JnRange *r, const JinjaValue *v)
+whole_number(JinjaEnv *env, JinjaValue *v, int64 *i)
 {
-	int64		i;
+	JinjaValue *whole;
 
 	if (v->kind == JINJA_FLOAT)
 	{
 		if (v->u.real != floor(v->u.real) || fabs(v->u.real) > 9e18)
 			return false;
-		i = (int64) v->u.real;
+		*i = (int64) v->u.real;
+		return true;
 	}
-	else if (!jn_is_int(v, &i))
+	if (v->kind != JINJA_DECIMAL)
+		return jn_is_int(v, i);
+	whole = jn_big_value(env, jn_decimal_to_big(env, v->u.decimal));
+	return jn_is_int(whole, i) && jinja_equal(env, whole, v);
+}
+
+/* Is "v" in the range, and which of its numbers is it? */
+bool
+jn_range_position(JinjaEnv *env, const JnRange *r, JinjaValue *v, int64 *pos)
+{
+	int64		i;
+	uint64		step = r->step > 0 ? (uint64) r->step : -(uint64) r->step;
+	uint64		from_start;
+
+	if (!whole_number(env, v, &i))
 		return false;
 	if (r->step > 0 ? (i < r->start || i >= r->stop) :
 		(i > r->start || i <= r->stop))
 		return false;
-	return r->step > 0 ?
-		((uint64) i - (uint64) r->start) % (uint64) r->step == 0 :
-		((uint64) r->start - (uint64) i) % (-(uint64) r->step) == 0;
+	from_start = r->step > 0 ? (uint64) i - (uint64) r->start :
+		(uint64) r->start - (uint64) i;
+	*pos = from_start / step;
+	return from_start % step == 0;
 }
 
 static bool
@@ -422,6 +449,7 @@ bool
 jn_contains(JinjaEnv *env, JinjaValue *container, JinjaValue *v)
 {
 	JinjaValue *item;
+	int64		pos;
 	JnIter		it;
 
 	switch (container->kind)
@@ -432,7 +460,7 @@ jn_contains(JinjaEnv *env, JinjaValue *container, JinjaValue *v)
 		case JINJA_SET:
 			return jn_dict_find(env, container->u.dict, v) != NULL;
 		case JINJA_RANGE:
-			return range_contains(&container->u.range, v);
+			return jn_range_position(env, &container->u.range, v, &pos);
 		case JINJA_VIEW:
 			if (container->u.view.kind == JN_VIEW_KEYS)
 				return jn_dict_find(env, container->u.view.dict->u.dict,
@@ -441,7 +469,7 @@ jn_contains(JinjaEnv *env, JinjaValue *container, JinjaValue *v)
 				return items_contain(env, container->u.view.dict->u.dict, v);
 			break;
 		case JINJA_OBJECT:
-			item = object_binary(env, JINJA_OP_IN, container, v);
+			item = jn_object_binary(env, JINJA_OP_IN, container, v);
 			if (item != NULL)
 				return jinja_truth(env, item);
 			break;

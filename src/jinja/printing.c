@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 
 #include "jinja/decimal.h"
+#include "jinja/markup.h"
 
 /*
  * Shortest digits that read back as "d". PostgreSQL's algorithm does not make
@@ -371,7 +372,9 @@ jn_repr(JinjaEnv *env, StringInfo buf, JinjaValue *v)
 			jn_append_cstring(env, buf, "Undefined");
 			break;
 		case JINJA_STRING:
+			jn_append_cstring(env, buf, jn_is_markup(v) ? "Markup(" : "");
 			repr_string(env, buf, v);
+			jn_append_cstring(env, buf, jn_is_markup(v) ? ")" : "");
 			break;
 		case JINJA_LIST:
 		case JINJA_TUPLE:

@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 
+#include "jinja/markup.h"
 #include "jinja/modules.h"
 #include "jinja/regex.h"
 
@@ -846,7 +847,7 @@ re_escape(JinjaEnv *env, void *arg, const JinjaArgs *args)
 			jn_append(env, &out, "\\", 1);
 		jn_append(env, &out, &c, 1);
 	}
-	return jn_buffer_string(env, &out);
+	return jn_markup_like(env, s, jn_buffer_string(env, &out));
 }
 
 static JinjaValue *

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "jinja/jinja_internal.h"
+#include "jinja/markup.h"
 
 #define TEST_ARGS JinjaEnv *env, JinjaValue *v, JinjaValue **argv, \
 	const JinjaArgs *args
@@ -135,7 +135,7 @@ test_test(TEST_ARGS)
 static JinjaValue *
 test_escaped(TEST_ARGS)
 {
-	return env->no;
+	return jinja_bool(env, jn_is_markup(v));
 }
 
 static bool

@@ -505,7 +505,7 @@ jinja_type_name(const JinjaValue *v)
 		case JINJA_FLOAT:
 			return "float";
 		case JINJA_STRING:
-			return "str";
+			return v->u.string.marker == JN_MARKUP ? "markupsafe.Markup" : "str";
 		case JINJA_LIST:
 			return "list";
 		case JINJA_TUPLE:

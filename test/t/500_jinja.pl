@@ -23,11 +23,30 @@ my $batch = 5000;
 my $node = Dpipe::Node->make('jinja');
 my $run  = top_dir() . '/test/fuzz/bin/jinja_run';
 
+# Compare $n templates, generated ones unless there is a file.
+sub compare
+{
+    my ($name, $n, %o) = @_;
+    my @command = (
+        $python, '-W', 'ignore', top_dir() . '/test/fuzz/jinja_diff.py',
+        '--damage', $o{damage}, ($o{file} ? ('--file', $o{file}) : ('--count', $n, '--seed', $o{seed})),
+        ($o{run} ? ('--run', $o{run}) : ()), ($o{native} ? '--native' : ()),
+        ($o{psql} ? ('--', @{ $o{psql} }) : ()));
+    my $output = '';
+    my $ok = IPC::Run::run(\@command, '>', \$output, '2>&1');
+
+    ok($ok, $name) or diag($output);
+    like($output, qr/^$n templates .* 0 differ$/m, "$name: all were compared");
+}
+
 # Of five templates two go through the server, and one is a value.
 my @ways = (
     [ 'texts of the server', 2, sub { (damage => $_[0], psql => [ '-d', $node->connstr('postgres') ]) } ],
     [ 'texts',               2, sub { (damage => $_[0], run  => $run) } ],
     [ 'values',              1, sub { (damage => 0, run => $run, native => 1) } ]);
+
+# What differed once.
+my $found = top_dir() . '/test/fuzz/found.jinja';
 
 foreach my $way (@ways)
 {
@@ -39,19 +58,11 @@ foreach my $way (@ways)
     }
     my $left = int($count * $share / 5);
 
+    compare("$name that differed once", slurp_file($found) =~ tr/\n//, $options->(0), file => $found);
     for (my $i = 0; $left > 0; $i++, $left -= $batch)
     {
         my $n = $left < $batch ? $left : $batch;
-        my %o = $options->($n);
-        my @command = (
-            $python, '-W', 'ignore', top_dir() . '/test/fuzz/jinja_diff.py',
-            '--count', $n, '--damage', $o{damage}, '--seed', $seed + $i,
-            ($o{run} ? ('--run', $o{run}) : ()), ($o{native} ? '--native' : ()),
-            ($o{psql} ? ('--', @{ $o{psql} }) : ()));
-        my $output = '';
-        my $ok = IPC::Run::run(\@command, '>', \$output, '2>&1');
-        ok($ok, "$name of seed " . ($seed + $i)) or diag($output);
-        like($output, qr/^$n templates .* 0 differ$/m, "$name were compared");
+        compare("$name of seed " . ($seed + $i), $n, $options->($n), seed => $seed + $i);
     }
 }
 
