@@ -674,6 +674,7 @@ put_escaped(JinjaEnv *env, StringInfo out, const char *spec_text, int spec_len,
 		jn_buffer_init(env, &text);
 		put_value(env, &text, spec_text, spec_len, v);
 		jn_append_escaped(env, out, text.data, text.len);
+		jn_buffer_free(env, &text);
 		return;
 	}
 	if (spec_len > 0)
