@@ -108,6 +108,44 @@ read_entry(Test *t, PdDoc *entry)
 	t->args = args;
 }
 
+/* dbt wants arguments below "arguments"; the first test that has others is said. */
+static void
+note_flat(const Test *t)
+{
+	static const char *const known[] = {"config", "column_name", "description", "name"};
+	PjLoad	   *load = t->load;
+
+	if (!t->file->project->is_root)
+		return;
+	for (int i = 0; i < t->args->n; i++)
+	{
+		const char *key = pd_scalar_text(t->args->u.entries[i].key);
+		bool		found = false;
+
+		for (int k = 0; k < lengthof(known); k++)
+			found |= strcmp(known[k], key) == 0;
+		for (int k = 0; k < lengthof(config_keys); k++)
+			found |= strcmp(config_keys[k], key) == 0;
+		if (found)
+			continue;
+		if (load->nflat++ == 0)
+			load->flat = psprintf("%s: Found top-level arguments to test `%s` defined on '%s'.",
+								  t->file->path, t->name, pd_get_text(t->target, "name"));
+		return;
+	}
+}
+
+void
+pj_warn_flat_tests(const PjLoad *load)
+{
+	if (load->nflat > 0)
+		ereport(WARNING,
+				(errmsg("%s Arguments to generic tests should be nested under the `arguments` property.",
+						load->flat),
+				 errdetail_plural("%d test has such arguments.", "%d tests have such arguments.",
+								  load->nflat, load->nflat)));
+}
+
 /* Arguments may stand below "arguments", apart from the configuration. */
 static void
 lift_arguments(Test *t)
@@ -116,6 +154,8 @@ lift_arguments(Test *t)
 
 	if (!pd_truth(pd_get(t->load->flags, "require_generic_test_arguments_property")))
 		return;
+	if (!pd_truth(nested))
+		note_flat(t);
 	(void) pd_remove(t->args, "arguments");
 	if (pd_is(nested, PD_DICT))
 		pd_update(t->args, nested);

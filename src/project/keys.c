@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 
 #include "project/loading.h"
+#include "project/schema.h"
 
 /* ---------- keys of YAML files ---------- */
 
@@ -43,6 +44,29 @@ static const struct
 	{"unit_tests", COMMON "expect given model overrides versions "},
 };
 
+/* Would the key mean something below "config"? */
+static bool
+is_configuration(const char *section, const char *key)
+{
+	if (strcmp(section, "tables") == 0)
+		section = "sources";
+	return pj_schema_has(psprintf("%.*s_config", (int) strlen(section) - 1, section), key);
+}
+
+static void
+warn_key(const PjFile *file, const char *section, const char *place, const PdDoc *value,
+		 const char *key)
+{
+	if (is_configuration(section, key))
+		pj_warn(file, value,
+				"Found `%s` as a top-level property of `%s`. The `%s` top-level property should be moved into the `config` of `%s`.",
+				key, place, key, place);
+	else
+		pj_warn(file, value,
+				"Custom key `%s` found at `%s`. This may mean the key is a typo, or is simply not a key supported by the object.",
+				key, place);
+}
+
 static void
 warn_keys(const PjFile *file, const char *section, const char *place, const PdDoc *entry)
 {
@@ -56,9 +80,7 @@ warn_keys(const PjFile *file, const char *section, const char *place, const PdDo
 		const char *key = pd_text(entry->u.entries[i].key);
 
 		if (key != NULL && strstr(keys, psprintf(" %s ", key)) == NULL)
-			pj_warn(file, entry->u.entries[i].value,
-					"Custom key `%s` found at `%s`. This may mean the key is a typo, or is simply not a key supported by the object.",
-					key, place);
+			warn_key(file, section, place, entry->u.entries[i].value, key);
 	}
 }
 

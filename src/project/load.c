@@ -403,6 +403,7 @@ load_all(PjLoad *load)
 	pj_load_hooks(load);
 	pj_load_properties(load);
 	pj_resolve(load);
+	pj_warn_flat_tests(load);
 	pj_warn_unused_paths(load);
 	error_context_stack = callback.previous;
 	make_counts(load);

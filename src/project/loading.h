@@ -13,6 +13,7 @@
  *		properties.c	YAML files: what they say about nodes, and what they are
  *		generic.c		tests that a YAML file declares
  *		sources.c		sources that a YAML file declares
+ *		refuse.c		what dbt refuses: keys, types, rules of an entry
  *		keys.c			what nothing reads: unknown keys, unused paths
  *		resolve.c		names to nodes, rules between nodes, descriptions
  *		store.c			catalogs
@@ -176,6 +177,8 @@ typedef struct PjLoad
 	const char *stored_key;		/* that of the load that is stored, or NULL */
 	PdDoc	   *counts;			/* what a load returns */
 	PdDoc	  **defaults;		/* of levels.c: a kind's, once it was needed */
+	int			nflat;			/* tests with arguments not below "arguments" */
+	const char *flat;			/* the first of them */
 	bool		spoke;			/* it has warned, and must again next time */
 
 	List	   *nodes;			/* PjNode *, enabled ones and not */
@@ -265,10 +268,16 @@ extern void pj_add_tests(PjLoad *load, PjFile *file, const char *key, PdDoc *tar
 						 PdDoc *columns, PdDoc *tests, const PdDoc *version);
 extern void pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *target, PdDoc *table,
 						PdDoc *test, PdDoc *column, List *tags, const PdDoc *version);
+extern void pj_warn_flat_tests(const PjLoad *load);
 extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
 extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);
+
+/* refuse.c: raise what dbt raises */
+extern void pj_check_entry(const PjFile *file, const char *section, const PdDoc *entry);
+extern void pj_check_project(const PjFile *file, const PdDoc *doc);
+extern void pj_check_config(const PjNode *node);
 
 /* keys.c */
 extern void pj_warn_keys(const PjFile *file, const char *section, const PdDoc *entry);

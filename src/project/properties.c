@@ -796,6 +796,7 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 		entry = pj_render_deep(load, file->project, entry, file, is_rendered, key);
 		if (pd_get_text(entry, "name") == NULL)
 			pj_raise(file, pd_get(entry, "name"), "the \"name\" of one of '%s' must be a string", key);
+		pj_check_entry(file, key, entry);
 		load_entry(load, file, key, entry);
 	}
 }
@@ -810,7 +811,8 @@ warn_unknown(PjFile *file)
 		if (key == NULL || is_one_of(key, sections, lengthof(sections)) ||
 			strcmp(key, "version") == 0 || strcmp(key, "anchors") == 0)
 			continue;
-		pj_warn(file, file->parsed->u.entries[i].value, "unknown key \"%s\" is left out", key);
+		pj_warn(file, file->parsed->u.entries[i].value, "Unexpected top-level key %s: it is left out",
+				key);
 	}
 }
 

@@ -608,6 +608,7 @@ pj_resolve(PjLoad *load)
 
 		CHECK_FOR_INTERRUPTS();
 		node->unrendered = pj_unrendered_config(load, node);
+		pj_check_config(node);
 		if (!node->enabled)
 			continue;
 		check_node(node);

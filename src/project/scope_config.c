@@ -26,10 +26,14 @@ config_note(JinjaEnv *env, void *arg, JinjaValue *said)
 	for (int i = 0; i < 2; i++)
 	{
 		const char *key = i == 0 ? "pre_hook" : "post_hook";
+		const char *name = i == 0 ? "pre-hook" : "post-hook";
 		PdDoc	   *value = pd_remove(call, key);
 
+		if (value != NULL && pd_get(call, name) != NULL)
+			jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+						"Invalid config, has conflicting keys \"%s\" and \"%s\"", key, name);
 		if (value != NULL)
-			pd_put(call, i == 0 ? "pre-hook" : "post-hook", value);
+			pd_put(call, name, value);
 	}
 	pj_merge_calls(scope->node->call_config, call);
 	MemoryContextSwitchTo(old);

@@ -264,6 +264,7 @@ pj_settle(PjLoad *load, const char *prefix, const char *text, int len)
 				 "\"name\" must be made of letters, digits and underscores, and not begin with a digit");
 	check_unique(load, project);
 	project->doc = pj_render_deep(load, project, project->raw, file, is_rendered, NULL);
+	pj_check_project(file, project->doc);
 	project->vars = pd_get(project->doc, "vars");
 	if (!pd_is(project->vars, PD_DICT))
 		project->vars = pd_dict();

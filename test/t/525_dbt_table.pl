@@ -28,7 +28,7 @@ sub load_files
 {
     my (%files) = @_;
     my $options = encode_json(delete $files{options} // {});
-    my $json = JSON::PP->new->canonical->encode({ 'dbt_project.yml' => "name: p\nversion: '1'\n", %files });
+    my $json = JSON::PP->new->canonical->encode({ 'dbt_project.yml' => "name: p\nversion: '1.0'\n", %files });
     return said("SELECT public.try(\$q\$SELECT string_agg(kind || ' ' || count, ', ' ORDER BY kind COLLATE \"C\") FROM dpipe_load_files(\$f\$$json\$f\$, \$f\$$options\$f\$)\$q\$)");
 }
 
@@ -72,7 +72,7 @@ $cases{'What is understood'} = {
     '`dbt_project.yml`' => sub {
         my $yml = <<'Y';
 name: p
-version: '1'
+version: '1.0'
 require-dbt-version: [">=1.0.0", "<2.0.0"]
 source-paths: [m]
 data-paths: [d]
@@ -86,7 +86,7 @@ models:
     sub: {+tags: [t], +materialized: "{{ 'vi' ~ 'ew' }}"}
 Y
         load_files('dbt_project.yml' => $yml, 'm/a.sql' => "select 1 as id", 'd/c.csv' => "x\n1\n", 'm/sub/b.sql' => "select {{ var('of_p') }} {{ var('of_q', 'not') }}",
-            'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1'\n", 'dbt_packages/q/models/o.sql' => "select {{ var('of_q') }}",
+            'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1.0'\n", 'dbt_packages/q/models/o.sql' => "select {{ var('of_q') }}",
             'dbt_packages/q/macros/f.sql' => "{% macro f() %}{{ adapter.dispatch('f', 'q')() }}{% endmacro %}{% macro default__f() %}q{% endmacro %}",
             'macros/f.sql' => '{% macro default__f() %}p{% endmacro %}');
         is(listed('NULL'), 'model.p.a model.p.b model.q.o seed.p.c', 'old names of paths');
@@ -96,9 +96,9 @@ Y
         is(compiled('o'), 'select 3', 'a var of a package');
         is(compiled('b'), 'select 2 not', 'and none of another');
         is(inline('{{ q.f() }}'), 'p', 'dispatch');
-        like(load_files('dbt_project.yml' => "name: p\nversion: '1'\nrequire-dbt-version: '>=9.0.0'\n"), qr/version/, 'require-dbt-version refuses');
-        like(load_files('dbt_project.yml' => "name: p\nversion: '1'\n", 'models/a.sql' => "{{ ref('o') }}",
-                'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1'\nrestrict-access: true\n", 'dbt_packages/q/models/o.sql' => 'select 1',
+        like(load_files('dbt_project.yml' => "name: p\nversion: '1.0'\nrequire-dbt-version: '>=9.0.0'\n"), qr/version/, 'require-dbt-version refuses');
+        like(load_files('dbt_project.yml' => "name: p\nversion: '1.0'\n", 'models/a.sql' => "{{ ref('o') }}",
+                'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1.0'\nrestrict-access: true\n", 'dbt_packages/q/models/o.sql' => 'select 1',
                 'dbt_packages/q/models/o.yml' => "models: [{name: o, access: protected}]\n"), qr/not allowed/, 'restrict-access refuses');
     },
     'YAML' => sub {
@@ -166,7 +166,7 @@ Y
     },
     'macros' => sub {
         load_files('models/a.sql' => 'select 1', 'models/b.sql' => "select * from {{ ref('a') }} {{ source('r', 't') }}", 'models/s.yml' => 'sources: [{name: r, tables: [{name: t}]}]',
-            'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1'\n", 'dbt_packages/q/macros/f.sql' => '{% macro f() %}of q{% endmacro %}',
+            'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1.0'\n", 'dbt_packages/q/macros/f.sql' => '{% macro f() %}of q{% endmacro %}',
             'macros/m.sql' => <<'J');
 {% macro f() %}{{ adapter.dispatch('g')() }}{% endmacro %}{% macro postgres__g() %}g{% endmacro %}
 {% macro ref(name) %}{{ return('R_' ~ builtins.ref(name).identifier) }}{% endmacro %}
@@ -180,11 +180,21 @@ J
         is(manifest('nodes,model.p.a,relation_name'), '"other"."own"."a_x"', 'and of names');
     },
     'packages' => sub {
-        load_files('dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1'\n", 'dbt_packages/q/models/o.sql' => 'select 1', 'models/a.sql' => "{{ ref('q', 'o') }}");
+        load_files('dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1.0'\n", 'dbt_packages/q/models/o.sql' => 'select 1', 'models/a.sql' => "{{ ref('q', 'o') }}");
         is(listed("'package:q+'"), 'model.p.a model.q.o', 'models of a package');
     },
+    'what dbt refuses' => sub {
+        like(load_files('models/m.yml' => "sources:\n  - name: r\n    colour: red\n    tables: [{name: t}]\n"),
+            qr/^22023 models\/m\.yml: Invalid sources config given @ sources\.r - at path \[\]: Additional properties are not allowed \('colour' was unexpected\)/, 'a key');
+        like(said("SELECT count(*) FROM dpipe_load_files('" . encode_json({ 'dbt_project.yml' => 'name: p', 'models/m.yml' => "sources:\n  - name: r\n    colour: red\n" }) . "')"),
+            qr/DETAIL:  Line 3, column 13\.\nHINT:  What may stand there: name, description, .*tables/s, 'where it is, and what may stand there');
+        like(load_files('models/e.yml' => 'exposures: [{name: e, type: picture, owner: {name: o}}]'), qr/^22023 .*at path \['type'\]: 'picture' is not one of: dashboard,notebook/, 'a value');
+        like(load_files('models/e.yml' => 'exposures: [{name: e, type: dashboard}]'), qr/^22023 .*'owner' is a required property/, 'what is missing');
+        like(load_files('dbt_project.yml' => "name: p\ncolour: red\n"), qr/^22023 dbt_project\.yml: at path \[\]: Additional properties are not allowed \('colour' was unexpected\)/, 'dbt_project.yml');
+        like(load_files('models/a.sql' => "{{ config(schema=1) }}select 1"), qr/^22023 models\/a\.sql: config of model\.p\.a - at path \['schema'\]: 1 is not valid/, 'configuration');
+    },
     'what nothing reads' => sub {
-        my $said = load_files('dbt_project.yml' => "name: p\nversion: '1'\nmodels: {p: {nowhere: {+tags: t}}}\n", 'models/a.sql' => 'select 1',
+        my $said = load_files('dbt_project.yml' => "name: p\nversion: '1.0'\nmodels: {p: {nowhere: {+tags: t}}}\n", 'models/a.sql' => 'select 1',
             'models/a.yml' => "models: [{name: a, colour: red}, {name: gone}]\nsources: [{name: r, tables: [{name: t, colour: red}]}]\n");
         like($said, qr/model 1/, 'loads');
         like($said, qr/colour/, 'unknown keys');
@@ -193,7 +203,7 @@ J
     },
     '`.dbtignore`' => sub {
         load_files('.dbtignore' => "drafts/\n*_old.sql\n", 'models/a.sql' => 'select 1', 'models/drafts/b.sql' => '{{ broken', 'models/c_old.sql' => 'select 1',
-            'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1'\n", 'dbt_packages/q/.dbtignore' => "o.sql\n", 'dbt_packages/q/models/o.sql' => 'select 1');
+            'dbt_packages/q/dbt_project.yml' => "name: q\nversion: '1.0'\n", 'dbt_packages/q/.dbtignore' => "o.sql\n", 'dbt_packages/q/models/o.sql' => 'select 1');
         is(listed('NULL'), 'model.p.a', 'files that match are not read');
     },
     'selections' => sub {
@@ -244,7 +254,7 @@ $cases{'What templates find'} = {
             '"postgres"."s"."t" table id,Name', 'relations and columns');
     },
     '`api.Relation`, `api.Column`' => sub {
-        load_files('dbt_project.yml' => "name: p\nversion: '1'\nquoting: {identifier: false}\n", 'models/a.sql' => 'select 1');
+        load_files('dbt_project.yml' => "name: p\nversion: '1.0'\nquoting: {identifier: false}\n", 'models/a.sql' => 'select 1');
         is(inline("{{ ref('a') }} {{ ref('a').include(database=false) }} {{ api.Relation.create(schema='s', identifier='t').quote(identifier=false) }}"), '"postgres"."s".a "s".a "s".t', 'relations');
         is(inline("{{ api.Column('a', 'varchar', 5).data_type }} {{ api.Column.create('b', 'int').quoted }}"), 'character varying(5) "b"', 'columns');
     },
@@ -338,11 +348,12 @@ $cases{'Differences that matter'} = {
         load_files(%$plain);
         is(inline("{{ adapter.get_relation('postgres', 's', 'T') }} {{ adapter.get_relation('postgres', 's', 't') }}"), 'None "postgres"."s"."t"', 'no approximate matches');
     },
-    'unknown keys in a source' => sub {
-        like(load_files('models/m.yml' => 'sources: [{name: r, colour: red, tables: [{name: t}]}]'), qr/^source 1\n.*WARNING:.*Custom key `colour` found at `sources\.r`/, 'a warning');
-    },
-    '`version: \'1\'` in `dbt_project.yml`, an exposure\'s `type`' => sub {
-        is(load_files('dbt_project.yml' => "name: p\nversion: '1'\n", 'models/e.yml' => 'exposures: [{name: e, type: picture, owner: {name: o}}]'), 'exposure 1', 'loads');
+    'keys that dbt does not know, where it lets them pass' => sub {
+        my $said = load_files('models/a.sql' => "{{ config(colour='red') }}select 1", 'dbt_project.yml' => "name: p\nversion: '1.0'\nmodels: {p: {materialized: table, +colour: red}}\n",
+            'models/m.yml' => 'models: [{name: a, materialized: table, columns: [{name: id, colour: red}]}]');
+        like($said, qr/Found `materialized` as a top-level property of `models\.a`/, 'what belongs below config');
+        like($said, qr/Custom key `colour` found at `models\.a\.columns\.id`/, 'what is not known');
+        is(scalar(() = $said =~ /WARNING/g), 2, 'nothing of a missing + and of configuration');
     },
     'a package of `packages.yml` that is not installed' => sub {
         is(load_files('packages.yml' => 'packages: [{package: q/q, version: 1.0.0}]', 'models/a.sql' => '{{ q.f() }}'), 'model 1', 'loads');
@@ -369,7 +380,7 @@ $cases{'Differences that matter'} = {
 
 $cases{'What is not'} = {
     'running a project: `dbt run`, `build`, `test`, `seed`, `snapshot`, `source freshness`; materializations, hooks (`on-run-start`, `on-run-end`, `pre_hook`, `post_hook`)' => sub {
-        load_files(%$plain, 'dbt_project.yml' => "name: p\nversion: '1'\non-run-start: select 1\nmodels: {+pre-hook: select 2}\n");
+        load_files(%$plain, 'dbt_project.yml' => "name: p\nversion: '1.0'\non-run-start: select 1\nmodels: {+pre-hook: select 2}\n");
         like(said("SELECT count(*) FROM dpipe_run('a')"), qr/^0\n.*'a' does not match any enabled nodes/, 'a run has none of its nodes');
         is(said("SELECT to_regclass('s.a') IS NULL"), 't', 'nothing is built');
         is(manifest('nodes,operation.p.p-on-run-start-0,raw_code'), 'select 1', 'hooks of a run are nodes');

@@ -1,0 +1,250 @@
+/*
+ * refuse.c
+ *		What dbt refuses of a project's YAML and configuration: the schemas of
+ *		schema.c, and what no schema says.
+ */
+#include "base/compat.h"
+
+#include "project/loading.h"
+#include "project/schema.h"
+
+/* ---------- errors ---------- */
+
+static void
+pg_attribute_noreturn() raise_misfit(const PjFile *file, const PjMisfit *misfit, const char *what)
+{
+	const PdDoc *doc = misfit->doc;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s: %sat path %s: %s", file->path, what, misfit->path, misfit->message),
+			 doc != NULL && doc->line > 0
+			 ? errdetail("Line %d, column %d.", doc->line, doc->column) : 0,
+			 misfit->known != NULL ? errhint("What may stand there: %s.", misfit->known) : 0));
+}
+
+static void
+pg_attribute_noreturn() refuse(const PjFile *file, const PdDoc *doc, const char *what,
+							   const char *message)
+{
+	PjMisfit	misfit = {.doc = doc,.path = "[]",.message = message};
+
+	raise_misfit(file, &misfit, what);
+}
+
+/* ---------- entries of YAML files ---------- */
+
+static void
+check_owner(const PjFile *file, const PdDoc *owner, const char *what, const char *kind)
+{
+	if (pd_is_null(pd_get(owner, "name")) && pd_is_null(pd_get(owner, "email")))
+		refuse(file, owner, what,
+			   psprintf("%s owner must have at least one of 'name' or 'email'.", kind));
+}
+
+/* At one place, or one of them in the table and the other in the source's. */
+static void
+check_loaded_at(const PjFile *file, const PdDoc *entry, const char *level)
+{
+	static const char *const keys[] = {"loaded_at_field", "loaded_at_query"};
+	const PdDoc *places[] = {entry, pd_get(entry, "config")};
+
+	for (int i = 0; i < lengthof(places); i++)
+	{
+		const PdDoc *field = pd_get(places[i], keys[0]);
+
+		if (pd_equals(field, ""))
+			pj_raise(file, field, "loaded_at_field cannot be an empty string.");
+		if (pd_truth(field) && pd_truth(pd_get(places[i], keys[1])))
+			pj_raise(file, field,
+					 "Cannot specify both loaded_at_field and loaded_at_query at %s level.", level);
+	}
+}
+
+static void
+check_source(const PjFile *file, const PdDoc *source)
+{
+	const PdDoc *tables = pd_get(source, "tables");
+
+	check_loaded_at(file, source, "source");
+	for (int i = 0; pd_is(tables, PD_LIST) && i < tables->n; i++)
+		check_loaded_at(file, tables->u.items[i], "table");
+}
+
+static void
+check_metric_name(const PjFile *file, const PdDoc *name, const char *what)
+{
+	const unsigned char *s = (const unsigned char *) pd_text(name);
+	const char *wrong = NULL;
+
+	if (!isalpha(*s))
+		wrong = "must begin with a letter";
+	for (; *s != '\0' && wrong == NULL; s++)
+		if (!isalnum(*s) && *s != '_' && *s < 128)
+			wrong = *s == ' ' ? "cannot contain spaces" : "must contain only letters, numbers and underscores";
+	if (wrong == NULL && name->n > 250)
+		wrong = "cannot contain more than 250 characters";
+	if (wrong != NULL)
+		refuse(file, name, what,
+			   psprintf("The metric name '%s' is invalid.  It %s", pd_text(name), wrong));
+}
+
+/* Letters of any language, digits, _ and -. */
+static void
+warn_exposure_name(const PjFile *file, const PdDoc *name)
+{
+	for (const unsigned char *s = (const unsigned char *) pd_text(name); *s != '\0'; s++)
+		if (!isalnum(*s) && *s != '_' && *s != '-' && *s < 128)
+		{
+			pj_warn(file, name,
+					"The 'name' of an exposure should contain only letters, numbers, and underscores. %s does not follow this pattern: use the 'label' property for a human-friendly title.",
+					pd_text(name));
+			return;
+		}
+}
+
+void
+pj_check_entry(const PjFile *file, const char *section, const PdDoc *entry)
+{
+	const PdDoc *name = pd_get(entry, "name");
+	const PdDoc *versions = pd_get(entry, "versions");
+	char	   *what = psprintf("Invalid %s config given @ %s.%s - ", section, section,
+								pd_scalar_text(name));
+	PjMisfit	misfit;
+
+	/* A source that overrides one of a package says what it likes. */
+	if (strcmp(section, "sources") == 0 && pd_get(entry, "overrides") != NULL)
+		return;
+	if (!pj_schema_fits(section, entry, &misfit))
+		raise_misfit(file, &misfit, what);
+	if (strcmp(section, "sources") == 0)
+		check_source(file, entry);
+	else if (strcmp(section, "groups") == 0)
+		check_owner(file, pd_get(entry, "owner"), what, "Group");
+	else if (strcmp(section, "metrics") == 0)
+		check_metric_name(file, name, what);
+	else if (strcmp(section, "exposures") == 0)
+	{
+		check_owner(file, pd_get(entry, "owner"), what, "Exposure");
+		warn_exposure_name(file, name);
+	}
+	else if (strcmp(section, "unit_tests") == 0 && pd_truth(pd_get(versions, "include")) &&
+			 pd_truth(pd_get(versions, "exclude")))
+		refuse(file, versions, what, "Unit tests can not both include and exclude versions.");
+}
+
+/* ---------- dbt_project.yml ---------- */
+
+/* 1.0, 1.0.0, 1.0.0-rc.1+build: two numbers at least */
+static bool
+is_version(const char *s)
+{
+	int			numbers = 0;
+
+	for (;;)
+	{
+		int			digits = strspn(s, "0123456789");
+
+		if (digits == 0 || (digits > 1 && *s == '0'))
+			return false;
+		s += digits;
+		if (++numbers == 3 || *s != '.')
+			break;
+		s++;
+	}
+	if (numbers == 3 && *s == '-')
+		s += 1 + strspn(s + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-.");
+	if (numbers > 1 && *s == '+')
+		s += 1 + strspn(s + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-.");
+	return numbers > 1 && *s == '\0';
+}
+
+static void
+check_renamed(const PjFile *file, const PdDoc *doc, const char *old, const char *name)
+{
+	if (pd_get(doc, old) != NULL && pd_get(doc, name) != NULL)
+		pj_raise(file, pd_get(doc, old),
+				 "%s and %s cannot both be defined. The `%s` config has been deprecated in favor of `%s`. Please update your `dbt_project.yml` configuration to reflect this change.",
+				 old, name, old, name);
+}
+
+static void
+check_dispatch(const PjFile *file, const PdDoc *dispatch)
+{
+	for (int i = 0; pd_is(dispatch, PD_LIST) && i < dispatch->n; i++)
+	{
+		const PdDoc *entry = dispatch->u.items[i];
+
+		if (pd_get(entry, "macro_namespace") == NULL ||
+			!pd_is(pd_get(entry, "search_order"), PD_LIST))
+			refuse(file, entry, "",
+				   psprintf("Invalid project dispatch config: %s", pd_to_json(entry)));
+	}
+}
+
+void
+pj_check_project(const PjFile *file, const PdDoc *doc)
+{
+	const PdDoc *version = pd_get(doc, "version");
+	const PdDoc *config_version = pd_get(doc, "config-version");
+	PjMisfit	misfit;
+
+	check_renamed(file, doc, "source-paths", "model-paths");
+	check_renamed(file, doc, "data-paths", "seed-paths");
+	if (!pj_schema_fits("project", doc, &misfit))
+		raise_misfit(file, &misfit, "");
+	if (!pd_is_null(version) && !is_version(pd_scalar_text(version)))
+		pj_raise(file, version,
+				 "at path ['version']: '%s' is not valid under any of the given schemas: it must be two or three numbers with dots between them, as in '1.0'",
+				 pd_scalar_text(version));
+	if (!pd_is_null(config_version) && !pd_equal(config_version, pd_int(2)))
+		pj_raise(file, config_version, "Got an unexpected project version=%s, expected 2",
+				 pd_scalar_text(config_version));
+	check_dispatch(file, pd_get(doc, "dispatch"));
+	if (pd_truth(pd_get(doc, "tests")) && pd_truth(pd_get(doc, "data_tests")))
+		refuse(file, pd_get(doc, "tests"), "",
+			   "Invalid project config: cannot have both 'tests' and 'data_tests' defined");
+}
+
+/* ---------- configuration ---------- */
+
+/* Where the value was written: only YAML has lines, and a text's own word wins. */
+static const PjFile *
+written_in(const PjNode *node, const PjMisfit *misfit, PjFile *patch)
+{
+	const char *path = node->patch_path != NULL ? strstr(node->patch_path, "://") : NULL;
+	const PdDoc *given = node->patch_config;
+
+	for (int i = 0; path != NULL && given != NULL && i < given->n; i++)
+		if (given->u.entries[i].value == misfit->doc)
+		{
+			patch->path = psprintf("%s%s", node->project->prefix, path + 3);
+			return patch;
+		}
+	return node->file;
+}
+
+void
+pj_check_config(const PjNode *node)
+{
+	const PdDoc *severity = pd_get(node->config, "severity");
+	PjMisfit	misfit;
+	PjFile		patch = {0};
+	const PjFile *file;
+
+	if (!pj_schema_fits(psprintf("%s_config", node->resource_type), node->config, &misfit))
+	{
+		PdDoc		place = *misfit.doc;
+
+		file = written_in(node, &misfit, &patch);
+		if (file != &patch)
+			place.line = 0;
+		misfit.doc = &place;
+		raise_misfit(file, &misfit, psprintf("config of %s - ", node->unique_id));
+	}
+	if (strcmp(node->resource_type, "test") == 0 && pd_text(severity) != NULL &&
+		pg_strcasecmp(pd_text(severity), "warn") != 0 &&
+		pg_strcasecmp(pd_text(severity), "error") != 0)
+		pj_raise(node->file, NULL, "config of %s: Severity must be either 'warn' or 'error'. Got '%s'",
+				 node->unique_id, pd_text(severity));
+}

@@ -1,0 +1,163 @@
+# What dbt refuses is refused here, and nothing else is: thousands of entries of
+# YAML files, made of dbt's own schemas, and small projects that are wrong in
+# other ways, with dbt's own verdict of each, where dbt can be had.
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Dpipe::Node;
+use Dpipe::Process qw(top_dir);
+
+my $top  = abs_path(top_dir());
+my $node = Dpipe::Node->make('refuses');
+my $json = JSON::PP->new->canonical->ascii;
+
+$node->sql(<<'SQL');
+CREATE FUNCTION tried(files jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM count(*) FROM dpipe_load_files(files);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLERRM;
+END $$
+SQL
+
+sub dbt_says
+{
+    my ($script, $input) = @_;
+    my ($out, $err);
+    IPC::Run::run([ $ENV{DPIPE_DBT_PYTHON}, "$top/test/dbt/$script" ], '<', \$input, '>', \$out, '2>', \$err) or die "$out$err";
+    return decode_json((split /\n/, $out)[-1]);
+}
+
+# What a load of each of these projects raises.
+sub we_say
+{
+    my (@projects) = @_;
+    my @said;
+    while (my @some = splice @projects, 0, 500)
+    {
+        push @said, @{ decode_json($node->sql('SET client_min_messages = error; SELECT jsonb_agg(tried(f) ORDER BY n) FROM jsonb_array_elements($zz$'
+                        . $json->encode(\@some) . '$zz$) WITH ORDINALITY AS p(f, n)')) };
+    }
+    return @said;
+}
+
+# ---------- entries ----------
+
+my %more = (
+    exposures  => { type  => 'dashboard', owner => { name => 'o' } },
+    metrics    => { label => 'l', type => 'simple', type_params => { measure => 'm' } },
+    unit_tests => { model => 'a', given => [], expect => { rows => [] } });
+
+sub project_with
+{
+    my ($section, $entry) = @_;
+    my %files = ('dbt_project.yml' => "name: p\n", 'models/a.sql' => 'select 1', 'seeds/a.csv' => "x\n1\n");
+    if ($section eq 'dbt_project.yml')
+    {
+        $files{$section} = $json->encode($entry);
+    }
+    elsif ($section =~ /^(\w+)\.config$/)
+    {
+        $files{'models/x.yml'} = $json->encode({ $1 => [ { name => 'a', %{ $more{$1} // {} }, config => $entry } ] });
+    }
+    else
+    {
+        $files{'models/x.yml'} = $json->encode({ $section => [$entry] });
+    }
+    return \%files;
+}
+
+# ---------- projects ----------
+
+my $yml = "name: p\nversion: '1.0'\nprofile: p\n";
+my $unit = 'given: [], expect: {rows: [{id: 1}]}';
+
+# What is wrong, and the files of a project that has it.
+my @wrong = (
+    [ 'a source'              => 'sources: [{name: r, colour: red, tables: [{name: t}]}]' ],
+    [ 'a type of an exposure' => 'exposures: [{name: e, type: picture, owner: {name: o}}]' ],
+    [ 'an owner of nothing'   => 'groups: [{name: g, owner: {}}]' ],
+    [ 'a key of a group'      => 'groups: [{name: g, colour: red, owner: {name: o}}]' ],
+    [ 'a unit test'           => "unit_tests: [{name: u, model: a, colour: red, $unit}]" ],
+    [ 'tests twice'           => 'models: [{name: a, columns: [{name: id, tests: [unique], data_tests: [not_null]}]}]' ],
+    [ 'a test of two names'   => 'models: [{name: a, columns: [{name: id, data_tests: [{unique: {}, not_null: {}}]}]}]' ],
+    [ 'severity'              => 'models: [{name: a, columns: [{name: id, data_tests: [{unique: {config: {severity: loud}}}]}]}]' ],
+    [ 'access'                => 'models: [{name: a, config: {access: secret}}]' ],
+    [ 'meta'                  => 'models: [{name: a, config: {meta: [1]}}]' ],
+    [ 'contract'              => 'models: [{name: a, config: {contract: true}}]' ],
+    [ 'loaded at two places'  => 'sources: [{name: r, loaded_at_field: x, loaded_at_query: select 1, tables: [{name: t}]}]' ],
+    [ 'a constraint'          => 'models: [{name: a, constraints: [{type: nope}]}]' ],
+    [ 'the name of a metric'  => 'metrics: [{name: m m, label: l, type: simple, type_params: {measure: m}}]' ],
+    [ 'no list'               => 'models: {name: a}' ],
+    [ 'no name'               => 'models: [{description: a}]' ],
+    [ 'version'               => { 'dbt_project.yml' => "name: p\nversion: '1'\n" } ],
+    [ 'config-version'        => { 'dbt_project.yml' => "name: p\nconfig-version: 1\n" } ],
+    [ 'names of a path'       => { 'dbt_project.yml' => "${yml}source-paths: [models]\nmodel-paths: [models]\n" } ],
+    [ 'tests and data_tests'  => { 'dbt_project.yml' => "${yml}tests: {+severity: warn}\ndata_tests: {+severity: warn}\n" } ],
+    [ 'dispatch'              => { 'dbt_project.yml' => "${yml}dispatch: [{macro_namespace: q}]\n" } ],
+    [ 'hooks of two names'    => { 'models/a.sql' => "{{ config(pre_hook='a', **{'pre-hook': 'b'}) }}select 1" } ],
+);
+
+# What is only warned of: dbt's name of the warning, words of ours, and the files.
+my @odd = (
+    [ 'CustomKeyInObjectDeprecation', qr/Custom key `colour` found at `models\.a`/, 'models: [{name: a, colour: red}]' ],
+    [ 'CustomTopLevelKeyDeprecation', qr/Unexpected top-level key things/, 'things: [{name: a}]' ],
+    [ 'PropertyMovedToConfigDeprecation', qr/Found `materialized` as a top-level property of `models\.a`/, 'models: [{name: a, materialized: table}]' ],
+    [ 'MissingArgumentsPropertyInGenericTestDeprecation', qr/Found top-level arguments to test `accepted_values` defined on 'a'/, 'models: [{name: a, columns: [{name: id, data_tests: [{accepted_values: {values: [1]}}]}]}]' ],
+    [ 'ExposureNameDeprecation', qr/The 'name' of an exposure should contain only letters/, 'exposures: [{name: e f, type: dashboard, owner: {name: o}}]' ],
+    [ 'DuplicateYAMLKeysDeprecation', qr/[Dd]uplicate/, 'models: [{name: a, description: x, description: y}]' ],
+    [ undef, undef, 'models: [{name: a, columns: [{name: id, data_tests: [{accepted_values: {arguments: {values: [1]}}}]}]}]' ],
+);
+
+sub files_of
+{
+    my ($given) = @_;
+    return { 'dbt_project.yml' => $yml, 'models/a.sql' => 'select 1 as id', ref $given ? %$given : ('models/x.yml' => $given) };
+}
+
+SKIP:
+{
+    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), 1 unless $ENV{DPIPE_DBT_PYTHON};
+
+    my $entries = dbt_says('entries.py', '');
+    my @ours    = we_say(map { project_with(@$_[ 0, 1 ]) } @$entries);
+    cmp_ok(scalar(grep { defined $_->[2] } @$entries), '>', 2000, 'entries that dbt refuses');
+    my @differ;
+    foreach my $i (0 .. $#$entries)
+    {
+        my ($section, $entry, $theirs) = @{ $entries->[$i] };
+        my $ours = $ours[$i];
+
+        # What dbt takes may be wrong otherwise, as a metric of no measure is.
+        next if defined $theirs ? defined $ours : ($ours // '') !~ /at path/;
+        push @differ, "$section " . $json->encode($entry) . "\n  dbt:  " . ($theirs // 'fine') . "\n  here: " . ($ours // 'fine');
+    }
+    is(join("\n", @differ), '', 'are refused here, and no others');
+
+    my @files    = map { files_of($_->[-1]) } @wrong, @odd;
+    my $verdicts = dbt_says('verdicts.py', $json->encode(\@files));
+    foreach my $case (@wrong)
+    {
+        my $theirs = shift @$verdicts;
+        my ($ours) = we_say(shift @files);
+        ok(defined $theirs->{error} && defined $ours, "$case->[0]: " . ($ours // 'taken here') . ($theirs->{error} ? '' : ' (taken by dbt)'));
+    }
+    foreach my $case (@odd)
+    {
+        my ($name, $words) = @$case;
+        my $theirs = shift @$verdicts;
+        my (undef, undef, $ours) = $node->psql('postgres', 'SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode(shift @files) . '$zz$)');
+        is(join(' ', map { $_->[0] } @{ $theirs->{warnings} }), $name // '', 'dbt warns: ' . ($name // 'of nothing'));
+        $name ? like($ours, qr/^[^\n]*WARNING:  [^\n]*$words/, 'and so it is here') : is($ours, '', 'and so it is here');
+        unlike($ours, qr/ERROR/, 'which is no error');
+    }
+}
+
+$node->stop;
+done_testing();
