@@ -82,14 +82,14 @@ plain_attribute(JinjaEnv *env, JinjaValue *object, const char *name)
 
 /* An attribute other than an item, or NULL. */
 static JinjaValue *
-attribute(JinjaEnv *env, JinjaValue *object, const char *name)
+attribute(JinjaEnv *env, JinjaValue *object, JinjaValue *name)
 {
 	const JnBuiltin *b;
 	JinjaValue *v;
 
-	if (name[0] == '_')
+	if (name->u.string.data[0] == '_')
 		return NULL;
-	v = plain_attribute(env, object, name);
+	v = plain_attribute(env, object, name->u.string.data);
 	if (v != NULL || object->kind == JINJA_OBJECT)
 		return v;
 	b = jn_find_method(object, name);
@@ -169,7 +169,7 @@ jn_getattr(JinjaEnv *env, JinjaValue *object, JinjaValue *name)
 
 	if (object->kind == JINJA_UNDEFINED)
 		return undefined_part(env, object);
-	v = attribute(env, object, name->u.string.data);
+	v = attribute(env, object, name);
 	if (v == NULL)
 		v = item(env, object, name);
 	return v != NULL ? v : jn_missing(env, object, name);
@@ -178,7 +178,7 @@ jn_getattr(JinjaEnv *env, JinjaValue *object, JinjaValue *name)
 JinjaValue *
 jinja_attribute(JinjaEnv *env, JinjaValue *v, const char *name)
 {
-	return attribute(env, v, name);
+	return attribute(env, v, jinja_string(env, name));
 }
 
 JinjaValue *
@@ -190,7 +190,7 @@ jn_getitem(JinjaEnv *env, JinjaValue *object, JinjaValue *index)
 		return undefined_part(env, object);
 	v = item(env, object, index);
 	if (v == NULL && index->kind == JINJA_STRING)
-		v = attribute(env, object, index->u.string.data);
+		v = attribute(env, object, index);
 	return v != NULL ? v : jn_missing(env, object, index);
 }
 

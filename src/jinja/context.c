@@ -47,20 +47,18 @@ JinjaValue *
 jn_lookup(JinjaEnv *env, JinjaContext *context, JinjaValue *name)
 {
 	const char *s = name->u.string.data;
-	int			len = name->u.string.len;
-	uint32		hash = jn_string_hash(name);
 	JinjaValue *v;
 
 	for (; context != NULL; context = context->outer)
 	{
-		v = jn_dict_lookup_text(&context->vars, s, len, hash);
+		v = jn_dict_lookup_name(&context->vars, name);
 		if (v == NULL && context->lookup != NULL &&
 			(v = context->lookup(env, context->arg, s)) != NULL)
 			jinja_context_set(env, context, s, v);
 		if (v != NULL)
 			return v;
 	}
-	v = jn_dict_lookup_text(&env->globals, s, len, hash);
+	v = jn_dict_lookup_name(&env->globals, name);
 	return v != NULL ? v : jn_global(env, s);
 }
 

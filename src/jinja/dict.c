@@ -131,6 +131,13 @@ jn_hash(JinjaEnv *env, JinjaValue *v)
 	return hash_bytes((const unsigned char *) &v, sizeof(v));
 }
 
+/* Are these keys, whose hashes are equal, one? */
+static inline bool
+same_key(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
+{
+	return a == b || jinja_equal(env, a, b);
+}
+
 /* Entry of "key", -1 if there is none. */
 static int
 find(JinjaEnv *env, const JnDict *d, JinjaValue *key, uint32 hash)
@@ -139,8 +146,7 @@ find(JinjaEnv *env, const JnDict *d, JinjaValue *key, uint32 hash)
 	{
 		for (int i = 0; i < d->n; i++)
 			if (d->entries[i].hash == hash &&
-				(d->entries[i].key == key ||
-				 jinja_equal(env, d->entries[i].key, key)))
+				same_key(env, d->entries[i].key, key))
 				return i;
 		return -1;
 	}
@@ -153,8 +159,7 @@ find(JinjaEnv *env, const JnDict *d, JinjaValue *key, uint32 hash)
 		/* Keys that a template makes collide must not run unbounded. */
 		jn_work(env, 1);
 		if (d->entries[i].hash == hash &&
-			(d->entries[i].key == key ||
-			 jinja_equal(env, d->entries[i].key, key)))
+			same_key(env, d->entries[i].key, key))
 			return i;
 	}
 }
@@ -182,9 +187,10 @@ jn_dict_lookup(JinjaEnv *env, const JnDict *d, JinjaValue *key)
 	return e == NULL ? NULL : e->value;
 }
 
-/* The same for a key that is text; raises nothing. */
-JinjaValue *
-jn_dict_lookup_text(const JnDict *d, const char *s, int len, uint32 hash)
+/* The value of a key that is text; "name" is a value of that text, or NULL. */
+static inline JinjaValue *
+lookup_text(const JnDict *d, const JinjaValue *name, const char *s, int len,
+			uint32 hash)
 {
 	uint32		b = hash;
 
@@ -205,11 +211,26 @@ jn_dict_lookup_text(const JnDict *d, const char *s, int len, uint32 hash)
 				return NULL;
 		}
 		e = &d->entries[i];
-		if (e->hash == hash && e->key->kind == JINJA_STRING &&
-			e->key->u.string.len == len &&
-			memcmp(e->key->u.string.data, s, len) == 0)
+		if (e->key == name ||
+			(e->hash == hash && e->key->kind == JINJA_STRING &&
+			 e->key->u.string.len == len &&
+			 memcmp(e->key->u.string.data, s, len) == 0))
 			return e->value;
 	}
+}
+
+/* These raise nothing. */
+JinjaValue *
+jn_dict_lookup_text(const JnDict *d, const char *s, int len, uint32 hash)
+{
+	return lookup_text(d, NULL, s, len, hash);
+}
+
+JinjaValue *
+jn_dict_lookup_name(const JnDict *d, JinjaValue *name)
+{
+	return lookup_text(d, name, name->u.string.data, name->u.string.len,
+					   jn_string_hash(name));
 }
 
 bool

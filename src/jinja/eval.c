@@ -57,13 +57,10 @@ jn_scope_pop(JinjaEnv *env, JnScope *outer)
 static JinjaValue *
 lookup(JinjaEnv *env, JinjaValue *name)
 {
-	const char *s = name->u.string.data;
-	int			len = name->u.string.len;
-	uint32		hash = jn_string_hash(name);
 	JinjaValue *v;
 
 	for (JnScope *scope = env->scope; scope != NULL; scope = scope->parent)
-		if ((v = jn_dict_lookup_text(&scope->vars, s, len, hash)) != NULL)
+		if ((v = jn_dict_lookup_name(&scope->vars, name)) != NULL)
 			return v != env->hidden ? v : jn_missing(env, NULL, name);
 	v = jn_lookup(env, env->context, name);
 	return v != NULL ? v : jn_missing(env, NULL, name);
@@ -265,7 +262,7 @@ eval_callee(JinjaEnv *env, const JnNode *node, JinjaValue **value)
 	}
 	*value = jn_eval(env, node->u.attr.object);
 	env->node = node;
-	b = jn_find_method(*value, node->u.attr.name->u.string.data);
+	b = jn_find_method(*value, node->u.attr.name);
 	if (b == NULL)
 		*value = jn_getattr(env, *value, node->u.attr.name);
 	return b;
@@ -455,15 +452,15 @@ eval_getattr(JinjaEnv *env, const JnNode *node)
 JinjaValue *
 jn_eval(JinjaEnv *env, const JnNode *node)
 {
-	check_stack_depth();
 	jn_step(env);
 	env->node = node;
+	if (node->type == JN_CONST)
+		return node->u.value;
+	if (node->type == JN_NAME)
+		return lookup(env, node->u.value);
+	check_stack_depth();
 	switch (node->type)
 	{
-		case JN_CONST:
-			return node->u.value;
-		case JN_NAME:
-			return lookup(env, node->u.value);
 		case JN_TUPLE:
 			return eval_items(env, node, JINJA_TUPLE);
 		case JN_LIST:

@@ -994,7 +994,7 @@ filter_attr(FILTER_ARGS)
 
 	/* Attributes only: an item of a dict is not one. */
 	if (v->kind == JINJA_DICT &&
-		jn_find_method(v, name->u.string.data) == NULL)
+		jn_find_method(v, name) == NULL)
 		return jn_missing(env, v, name);
 	return jn_getattr(env, v, name);
 }

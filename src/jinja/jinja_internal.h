@@ -695,6 +695,7 @@ extern uint32 jn_hash_text(const char *s, int len);
 extern uint32 jn_string_hash(JinjaValue *s);
 extern JinjaValue *jn_dict_lookup_text(const JnDict *d, const char *s, int len,
 									   uint32 hash);
+extern JinjaValue *jn_dict_lookup_name(const JnDict *d, JinjaValue *name);
 extern bool jn_hashable(const JinjaValue *v);
 extern void jn_dict_put(JinjaEnv *env, JnDict *d, JinjaValue *key,
 						JinjaValue *value);
@@ -873,7 +874,7 @@ extern JinjaValue *jn_filter_pprint(JN_BUILTIN_ARGS);
 extern const JnBuiltin *jn_find_filter(const char *name);
 extern const JnBuiltin *jn_find_test(const char *name);
 extern const JnBuiltin *jn_find_method(const JinjaValue *object,
-									   const char *name);
+									   JinjaValue *name);
 extern void jn_dict_update(JinjaEnv *env, JinjaValue *dict, JinjaValue *from);
 extern void jn_dict_update_args(JinjaEnv *env, JinjaValue *dict,
 								const JinjaArgs *args);

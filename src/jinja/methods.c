@@ -1190,52 +1190,89 @@ static const JnBuiltin float_methods[] = {
 };
 
 static const JnBuiltin *
-find_in(const JnBuiltin *methods, const char *name)
+methods_of(const JinjaValue *object)
 {
-	for (; methods->name != NULL; methods++)
-		if (strcmp(methods->name, name) == 0)
-			return methods;
+	switch (object->kind)
+	{
+		case JINJA_STRING:
+			return str_methods;
+		case JINJA_LIST:
+			return list_methods;
+		case JINJA_TUPLE:
+			return tuple_methods;
+		case JINJA_RANGE:
+			return range_methods;
+		case JINJA_SET:
+			return jn_set_methods;
+		case JINJA_DICT:
+			return dict_methods;
+		case JINJA_FLOAT:
+			return float_methods;
+		case JINJA_INT:
+		case JINJA_BIGINT:
+		case JINJA_BOOL:
+			return int_methods;
+		default:
+			return NULL;
+	}
+}
+
+/* All of them by the hash of the name; several kinds may have one. */
+#define METHOD_SLOTS 512
+
+typedef struct MethodSlot
+{
+	const JnBuiltin *kind;		/* the table it is in */
+	const JnBuiltin *method;	/* NULL: free */
+	uint32		hash;
+} MethodSlot;
+
+static MethodSlot method_slots[METHOD_SLOTS];
+static bool methods_known = false;
+
+static void
+know_methods(void)
+{
+	static const JnBuiltin *const kinds[] = {str_methods, list_methods,
+		tuple_methods, range_methods, dict_methods, int_methods,
+		float_methods, jn_set_methods, jn_markup_methods};
+
+	for (int k = 0; k < lengthof(kinds); k++)
+		for (const JnBuiltin *m = kinds[k]; m->name != NULL; m++)
+		{
+			uint32		hash = jn_hash_text(m->name, strlen(m->name));
+			uint32		i = hash % METHOD_SLOTS;
+
+			while (method_slots[i].method != NULL)
+				i = (i + 1) % METHOD_SLOTS;
+			method_slots[i] = (MethodSlot) {kinds[k], m, hash};
+		}
+	methods_known = true;
+}
+
+static const JnBuiltin *
+find_in(const JnBuiltin *kind, JinjaValue *name)
+{
+	uint32		hash = jn_string_hash(name);
+
+	if (!methods_known)
+		know_methods();
+	for (uint32 i = hash % METHOD_SLOTS; method_slots[i].method != NULL;
+		 i = (i + 1) % METHOD_SLOTS)
+		if (method_slots[i].hash == hash && method_slots[i].kind == kind &&
+			strcmp(method_slots[i].method->name, name->u.string.data) == 0)
+			return method_slots[i].method;
 	return NULL;
 }
 
 const JnBuiltin *
-jn_find_method(const JinjaValue *object, const char *name)
+jn_find_method(const JinjaValue *object, JinjaValue *name)
 {
+	const JnBuiltin *kind = methods_of(object);
 	const JnBuiltin *m;
 
-	switch (object->kind)
-	{
-		case JINJA_STRING:
-			if (jn_is_markup(object) &&
-				(m = find_in(jn_markup_methods, name)) != NULL)
-				return m;
-			m = str_methods;
-			break;
-		case JINJA_LIST:
-			m = list_methods;
-			break;
-		case JINJA_TUPLE:
-			m = tuple_methods;
-			break;
-		case JINJA_RANGE:
-			m = range_methods;
-			break;
-		case JINJA_SET:
-			m = jn_set_methods;
-			break;
-		case JINJA_DICT:
-			m = dict_methods;
-			break;
-		case JINJA_FLOAT:
-			m = float_methods;
-			break;
-		case JINJA_INT:
-		case JINJA_BIGINT:
-		case JINJA_BOOL:
-			m = int_methods;
-			break;
-		default:
-			return NULL;
-	}
-	return find_in(m, name);
+	if (object->kind == JINJA_STRING && jn_is_markup(object) &&
+		(m = find_in(jn_markup_methods, name)) != NULL)
+		return m;
+	return kind != NULL ? find_in(kind, name) : NULL;
 }

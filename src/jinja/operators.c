@@ -188,6 +188,19 @@ compare_strings(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
 	return c < 0 ? -1 : c > 0;
 }
 
+static inline bool
+equal_strings(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
+{
+	int			n = a->u.string.len;
+
+	if (a == b)
+		return true;
+	if (n != b->u.string.len)
+		return false;
+	jn_work_bytes(env, n);
+	return memcmp(a->u.string.data, b->u.string.data, n) == 0;
+}
+
 static bool
 equal_lists(JinjaEnv *env, const JinjaValue *a, const JinjaValue *b)
 {
@@ -248,6 +261,8 @@ jinja_equal(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 	bool		result;
 
 	jn_work(env, 1);
+	if (a->kind == JINJA_STRING && b->kind == JINJA_STRING)
+		return equal_strings(env, a, b);
 	if (jn_is_numeric(a) && jn_is_numeric(b))
 		return jn_compare_numbers(env, a, b) == 0;
 	if (a->kind == JINJA_OBJECT || b->kind == JINJA_OBJECT)
@@ -263,9 +278,6 @@ jinja_equal(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 		case JINJA_UNDEFINED:
 		case JINJA_NONE:
 			return true;
-		case JINJA_STRING:
-			return a->u.string.len == b->u.string.len &&
-				compare_strings(env, a, b) == 0;
 		case JINJA_RANGE:
 			return equal_ranges(&a->u.range, &b->u.range);
 		case JINJA_FUNCTION:

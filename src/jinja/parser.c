@@ -164,11 +164,23 @@ expect_block_end(JnParser *p)
 JinjaValue *
 jn_expect_identifier(JnParser *p)
 {
+	JinjaValue **known;
 	JinjaValue *name;
+	uint32		hash;
 
 	if (p->tok.type != JN_TOK_NAME)
 		jn_unexpected(p, "a name");
-	name = jn_string_static(CurrentMemoryContext, p->tok.data, p->tok.len);
+	hash = jn_hash_text(p->tok.data, p->tok.len);
+	known = &p->names[hash % JN_NAMES_KEPT];
+	name = *known;
+	if (name == NULL || name->u.string.len != p->tok.len ||
+		memcmp(name->u.string.data, p->tok.data, p->tok.len) != 0)
+	{
+		name = jn_string_static(CurrentMemoryContext, p->tok.data,
+								p->tok.len);
+		name->u.string.hash = hash;
+		*known = name;
+	}
 	jn_parser_next(p);
 	return name;
 }

@@ -20,6 +20,8 @@ typedef struct JnMacroScan
 	bool		hide_varargs;
 } JnMacroScan;
 
+#define JN_NAMES_KEPT 128
+
 typedef struct JnParser
 {
 	MemoryContext cxt;
@@ -38,6 +40,8 @@ typedef struct JnParser
 	bool		in_target;
 	JnNodeList	strays;
 	JnNode	   *unknown;		/* filter or test of no known name */
+	/* names that were met lately, by hash: one value for each is enough */
+	JinjaValue *names[JN_NAMES_KEPT];
 } JnParser;
 
 extern void jn_parser_next(JnParser *p);

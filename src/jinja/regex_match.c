@@ -380,6 +380,40 @@ look(Matcher *m, int pc, int *pos)
 	return true;
 }
 
+/* An instruction that takes some of the text, or only looks at it; false: not here. */
+static inline bool
+take(Matcher *m, const JnReInst *inst, int *pc, int *pos)
+{
+	int			n;
+	bool		ok;
+
+	switch (inst->op)
+	{
+		case JN_RE_CHAR:
+		case JN_RE_ANY:
+		case JN_RE_SET:
+			n = step(m, inst, *pos);
+			*pos += n;
+			(*pc)++;
+			return n > 0;
+		case JN_RE_REPEAT:
+			ok = repeat(m, *pc, pos);
+			*pc += 2;
+			return ok;
+		case JN_RE_BACKREF:
+			*pos = match_backref(m, inst, *pos);
+			(*pc)++;
+			return *pos >= 0;
+		case JN_RE_LOOK:
+			ok = look(m, *pc, pos);
+			*pc = inst->x;
+			return ok;
+		default:
+			(*pc)++;
+			return holds(m, inst, *pos);
+	}
+}
+
 /*
  * Match from "pc" at "pos" up to a LOOK_END or MATCH; *end is where. Choices
  * that are left stay on the stack above what was there.
@@ -393,19 +427,10 @@ run(Matcher *m, int pc, int pos, int *end)
 	{
 		const JnReInst *inst = &m->regex->code[pc];
 		bool		ok = true;
-		int			n;
 
 		jn_work(m->env, 1);
 		switch (inst->op)
 		{
-			case JN_RE_CHAR:
-			case JN_RE_ANY:
-			case JN_RE_SET:
-				n = step(m, inst, pos);
-				ok = n > 0;
-				pos += n;
-				pc++;
-				break;
 			case JN_RE_SPLIT:
 				push(m, inst->y, pos, PLAIN_CHOICE);
 				pc = inst->x;
@@ -420,42 +445,21 @@ run(Matcher *m, int pc, int pos, int *end)
 			case JN_RE_LOOP:
 				pc = m->slots[inst->y] != pos ? inst->x : pc + 1;
 				break;
-			case JN_RE_REPEAT:
-				ok = repeat(m, pc, &pos);
-				pc += 2;
-				break;
-			case JN_RE_BEGIN:
-			case JN_RE_END:
-			case JN_RE_VERY_END:
-			case JN_RE_BOUNDARY:
-				ok = holds(m, inst, pos);
-				pc++;
-				break;
-			case JN_RE_BACKREF:
-				n = match_backref(m, inst, pos);
-				ok = n >= 0;
-				pos = n;
-				pc++;
-				break;
 			case JN_RE_CONDITION:
 				pc = m->slots[inst->x * 2 + 1] >= 0 ? pc + 1 : inst->y;
 				break;
-			case JN_RE_LOOK:
-				ok = look(m, pc, &pos);
-				pc = inst->x;
-				break;
-			case JN_RE_LOOK_END:
-				*end = pos;
-				return true;
 			case JN_RE_MATCH:
 				ok = (!m->full || pos == m->to) &&
 					!(m->must_advance && pos == m->start);
-				if (ok)
-				{
-					*end = pos;
-					return true;
-				}
-				break;
+				if (!ok)
+					break;
+				*end = pos;
+				return true;
+			case JN_RE_LOOK_END:
+				*end = pos;
+				return true;
+			default:
+				ok = take(m, inst, &pc, &pos);
 		}
 		if (!ok && !backtrack(m, base, &pc, &pos))
 			return false;

@@ -224,6 +224,14 @@ visit_optional(Scope *scope, JnNode *node)
 }
 
 static void
+visit_three(Scope *scope, JnNode *a, JnNode *b, JnNode *c)
+{
+	visit_optional(scope, a);
+	visit_optional(scope, b);
+	visit_optional(scope, c);
+}
+
+static void
 visit(Scope *scope, JnNode *node)
 {
 	check_stack_depth();
@@ -252,9 +260,8 @@ visit(Scope *scope, JnNode *node)
 			visit(scope, node->u.item.index);
 			break;
 		case JN_SLICE:
-			visit_optional(scope, node->u.slice.start);
-			visit_optional(scope, node->u.slice.stop);
-			visit_optional(scope, node->u.slice.step);
+			visit_three(scope, node->u.slice.start, node->u.slice.stop,
+						node->u.slice.step);
 			break;
 		case JN_CALL:
 			visit(scope, node->u.call.callee);
@@ -281,9 +288,8 @@ visit(Scope *scope, JnNode *node)
 			visit_list(scope, &node->u.compare.operands);
 			break;
 		case JN_COND:
-			visit(scope, node->u.cond.test);
-			visit(scope, node->u.cond.yes);
-			visit_optional(scope, node->u.cond.no);
+			visit_three(scope, node->u.cond.test, node->u.cond.yes,
+						node->u.cond.no);
 			break;
 		default:
 			visit_statement(scope, node);

@@ -365,6 +365,8 @@ jinja_truth(JinjaEnv *env, JinjaValue *v)
 			return v->u.integer != 0;
 		case JINJA_FLOAT:
 			return v->u.real != 0;
+		case JINJA_STRING:
+			return v->u.string.len != 0;
 		case JINJA_DECIMAL:
 			return !jn_decimal_is_zero(v->u.decimal);
 		case JINJA_OBJECT:

@@ -27,6 +27,36 @@ PG_FUNCTION_INFO_V1(dpipe_test_fault);
 /* A fixed moment, so that expected rows are the same each time. */
 #define TEST_TIMESTAMP_MS INT64CONST(1700000000123)
 
+/* Of name, value, name, value, …; they are on every record. */
+static DpipeHeader *
+read_headers(ArrayType *headers, int *nheaders, int64 *bytes)
+{
+	DpipeHeader *list;
+	Datum	   *parts;
+	bool	   *nulls;
+	int			nparts;
+
+	deconstruct_array(headers, BYTEAOID, -1, false, TYPALIGN_INT, &parts,
+					  &nulls, &nparts);
+	*nheaders = nparts / 2;
+	list = palloc0(sizeof(DpipeHeader) * *nheaders);
+	for (int i = 0; i < *nheaders; i++)
+	{
+		bytea	   *name = DatumGetByteaPP(parts[2 * i]);
+
+		list[i].name = pnstrdup(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		if (!nulls[2 * i + 1])
+		{
+			bytea	   *value = DatumGetByteaPP(parts[2 * i + 1]);
+
+			list[i].value = VARDATA_ANY(value);
+			list[i].value_len = VARSIZE_ANY_EXHDR(value);
+		}
+		*bytes += strlen(list[i].name) + list[i].value_len;
+	}
+	return list;
+}
+
 static void
 fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
 		   int64 first_offset, ArrayType *headers)
@@ -46,32 +76,7 @@ fill_batch(DpipeBatch *batch, ArrayType *payloads, ArrayType *keys,
 		deconstruct_array(keys, BYTEAOID, -1, false, TYPALIGN_INT,
 						  &key_values, &key_nulls, &nkeys);
 	if (headers != NULL)
-	{
-		Datum	   *parts;
-		bool	   *part_nulls;
-		int			nparts;
-
-		/* name, value, name, value, … on every record */
-		deconstruct_array(headers, BYTEAOID, -1, false, TYPALIGN_INT, &parts,
-						  &part_nulls, &nparts);
-		nheaders = nparts / 2;
-		header_list = palloc0(sizeof(DpipeHeader) * nheaders);
-		for (int i = 0; i < nheaders; i++)
-		{
-			bytea	   *name = DatumGetByteaPP(parts[2 * i]);
-
-			header_list[i].name = pnstrdup(VARDATA_ANY(name),
-										   VARSIZE_ANY_EXHDR(name));
-			if (!part_nulls[2 * i + 1])
-			{
-				bytea	   *value = DatumGetByteaPP(parts[2 * i + 1]);
-
-				header_list[i].value = VARDATA_ANY(value);
-				header_list[i].value_len = VARSIZE_ANY_EXHDR(value);
-			}
-			header_bytes += strlen(header_list[i].name) + header_list[i].value_len;
-		}
-	}
+		header_list = read_headers(headers, &nheaders, &header_bytes);
 
 	batch->records = palloc0(sizeof(DpipeRecord) * Max(batch->nrecords, 1));
 	for (int i = 0; i < batch->nrecords; i++)

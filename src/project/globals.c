@@ -4,6 +4,7 @@
  */
 #include "base/compat.h"
 
+#include "common/cryptohash.h"
 #include "common/md5.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -381,15 +382,54 @@ fn_diff_of_two_dicts(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return diff;
 }
 
+/* Between pieces of a long text a cancel is seen. */
+#define MD5_PIECE (1024 * 1024)
+
+static bool
+md5_pieces(pg_cryptohash_ctx *ctx, const char *s, size_t len, uint8 *digest)
+{
+	if (pg_cryptohash_init(ctx) < 0)
+		return false;
+	while (len > 0)
+	{
+		size_t		n = Min(len, MD5_PIECE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (pg_cryptohash_update(ctx, (const uint8 *) s, n) < 0)
+			return false;
+		s += n;
+		len -= n;
+	}
+	return pg_cryptohash_final(ctx, digest, MD5_DIGEST_LENGTH) == 0;
+}
+
+static void
+md5(const char *s, size_t len, uint8 *digest)
+{
+	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_MD5);
+
+	PG_TRY();
+	{
+		if (!md5_pieces(ctx, s, len, digest))
+			elog(ERROR, "could not compute MD5 hash: %s",
+				 pg_cryptohash_error(ctx));
+	}
+	PG_FINALLY();
+	{
+		pg_cryptohash_free(ctx);
+	}
+	PG_END_TRY();
+}
+
 static JinjaValue *
 fn_local_md5(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	char	   *s = dpipe_arg_text(env, args, 0, "value", "local_md5");
-	const char *problem = NULL;
-	char		hex[33];
+	uint8		digest[MD5_DIGEST_LENGTH];
+	char		hex[2 * MD5_DIGEST_LENGTH + 1];
 
-	if (!pg_md5_hash(s, strlen(s), hex, &problem))
-		elog(ERROR, "could not compute MD5 hash: %s", problem);
+	md5(s, strlen(s), digest);
+	hex[hex_encode((const char *) digest, sizeof(digest), hex)] = '\0';
 	return jinja_string(env, hex);
 }
 

@@ -109,7 +109,7 @@ my @endless = split /\n/, <<'END';
 {{ fromjson('[' * 10 ** 7) }}
 {{ fromyaml('[' * 10 ** 6) }}
 {{ fromyaml('- &a [1]\n' ~ '- *a\n' * 10 ** 6) | length }}
-{% for i in range(100000) %}{{ local_md5('a' * 10 ** 7) }}{% endfor %}
+{% set s = 'a' * 10 ** 8 %}{% for i in range(100000) %}{{ local_md5(s) }}{% endfor %}
 END
 my $script = q{
     SET dpipe.template_max_steps = 2147483647;
