@@ -818,6 +818,34 @@ pd_from_json(const char *json, int len)
 	return doc;
 }
 
+void
+pd_texts_from_json(const char *json, int len, int n, const char *const *names,
+				   const char **texts)
+{
+	JsonReader	r = {json, json + len};
+	int			missing = n;
+
+	memset(texts, 0, n * sizeof(char *));
+	if (!take(&r, '{'))
+		raise_not_json();
+	while (missing > 0 && take(&r, '"'))
+	{
+		const char *key = pd_text(read_string(&r));
+		const char *text;
+
+		if (!take(&r, ':'))
+			raise_not_json();
+		text = pd_text(read_json(&r));
+		for (int i = 0; i < n && text != NULL; i++)
+			if (texts[i] == NULL && strcmp(names[i], key) == 0)
+			{
+				texts[i] = text;
+				missing--;
+			}
+		(void) take(&r, ',');
+	}
+}
+
 PdDoc *
 pd_from_jsonb(const Jsonb *jb)
 {

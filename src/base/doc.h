@@ -101,6 +101,12 @@ extern char *pd_float_text(double d);
 extern void pd_write_json(StringInfo buf, const PdDoc *doc);
 extern char *pd_to_json(const PdDoc *doc);
 extern PdDoc *pd_from_json(const char *json, int len);
+/*
+ * The texts of "n" members of a JSON object (NULL: not there, or no text). It
+ * is read only as far as they stand.
+ */
+extern void pd_texts_from_json(const char *json, int len, int n,
+							   const char *const *names, const char **texts);
 extern Jsonb *pd_to_jsonb(const PdDoc *doc);
 extern PdDoc *pd_from_jsonb(const Jsonb *jb);
 

@@ -57,6 +57,8 @@ dpipe_check_beside(const DpipeNode *own, DpipeGraph *graph)
 	PjLoad	   *load = pj_beside(own);
 	ListCell   *lc;
 
+	if (load != NULL)
+		pj_read_nodes(load);
 	foreach(lc, load != NULL && own->enabled ? load->nodes : NIL)
 	{
 		if (makes(lfirst(lc), own))

@@ -43,7 +43,7 @@ find_node(const PjLoad *load, const char *name)
 	ListCell   *lc;
 
 	if (node != NULL)
-		return node;
+		return pj_read_node(node);
 	foreach(lc, (List *) pj_table_get(load->by_name, name))
 	{
 		PjNode	   *candidate = lfirst(lc);
@@ -53,7 +53,7 @@ find_node(const PjLoad *load, const char *name)
 		if (node == NULL || candidate->project->is_root)
 			node = candidate;
 	}
-	return node;
+	return node != NULL ? pj_read_node(node) : NULL;
 }
 
 /* ---------- arguments of generic tests ---------- */

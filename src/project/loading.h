@@ -128,6 +128,7 @@ struct PjNode
 	PdDoc	   *more;			/* what only some kinds have, as in a manifest */
 	bool		enabled;
 	bool		unnamed;		/* its relation waits for all of its config */
+	char	   *stored;			/* open.c: all but its names is still in here */
 	List	   *depends_on;		/* unique ids of nodes, char * */
 	List	   *macros;			/* unique ids of macros, char * */
 };
@@ -197,6 +198,12 @@ typedef struct PjLoad
 	const char *version;		/* of it */
 	bool		is_new;			/* no project of the name is stored */
 } PjLoad;
+
+/*
+ * open.c: a node of "by_id" or "by_name", of which only name, resource_type,
+ * project, unique_id and enabled are there before, if it is of an opened project.
+ */
+extern PjNode *pj_read_node(PjNode *node);
 
 /* A hash of pointers by text. */
 extern HTAB *pj_table(const char *name);

@@ -417,6 +417,7 @@ pj_manifest_graph(PjLoad *load)
 	PjManifest	m = {0};
 	ListCell   *lc;
 
+	pj_read_nodes(load);
 	m.load = load;
 	m.shapes = pj_table("dpipe shapes");
 	m.doc = pd_dict();

@@ -4,7 +4,8 @@
  *		nodes, what it was loaded with.
  *
  * An opened project stays with the session for as long as the project has not
- * been loaded again; one at a time is kept. It lives in a memory context of
+ * been loaded again; one at a time is kept. Most nodes are never asked for, so
+ * what one says is read when it is found. It lives in a memory context of
  * its own, and whoever uses it does so within one call; what another one has
  * replaced stays to the end of the transaction.
  */
@@ -75,17 +76,12 @@ texts_of(const PdDoc *list)
 	return texts;
 }
 
-/* A node of what a manifest says of it; all that it says stays in "more". */
-static PjNode *
-node_of(const PjLoad *load, PdDoc *doc, bool enabled)
+/* What a manifest says of a node; all of it stays in "more". */
+static void
+fill_node(PjNode *node, PdDoc *doc)
 {
-	PjNode	   *node = palloc0(sizeof(PjNode));
 	PdDoc	   *depends = pd_get(doc, "depends_on");
 
-	node->resource_type = pd_get_text(doc, "resource_type");
-	node->unique_id = pd_get_text(doc, "unique_id");
-	node->project = project_of(load, pd_get_text(doc, "package_name"));
-	node->name = pd_get_text(doc, "name");
 	node->path = pd_get_text(doc, "path");
 	node->original_path = pd_get_text(doc, "original_file_path");
 	node->alias = pd_get_text(doc, "alias");
@@ -105,16 +101,65 @@ node_of(const PjLoad *load, PdDoc *doc, bool enabled)
 	if (strcmp(node->resource_type, "source") == 0)
 		node->alias = pd_get_text(doc, "identifier");
 	node->more = doc;
-	node->enabled = enabled;
 	node->depends_on = texts_of(pd_get(depends, "nodes"));
 	node->macros = texts_of(pd_get(depends, "macros"));
+}
+
+PjNode *
+pj_read_node(PjNode *node)
+{
+	MemoryContext old;
+
+	if (node->stored == NULL)
+		return node;
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(node));
+	fill_node(node, pd_from_json(node->stored, strlen(node->stored)));
+	MemoryContextSwitchTo(old);
+	pfree(node->stored);
+	node->stored = NULL;
+	return node;
+}
+
+void
+pj_read_nodes(const PjLoad *load)
+{
+	ListCell   *lc;
+
+	foreach(lc, load->nodes)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) pj_read_node(lfirst(lc));
+	}
+}
+
+/* A node of which only the names are read; they stand first in its JSON. */
+static PjNode *
+stored_node(const PjLoad *load, char *stored, bool enabled, MemoryContext scratch)
+{
+	static const char *const names[] = {"name", "resource_type", "package_name", "unique_id"};
+	const char *texts[lengthof(names)];
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	PjNode	   *node;
+
+	MemoryContextReset(scratch);
+	pd_texts_from_json(stored, strlen(stored), lengthof(names), names, texts);
+	MemoryContextSwitchTo(old);
+	node = palloc0(sizeof(PjNode));
+	node->name = pstrdup(texts[0]);
+	node->resource_type = pstrdup(texts[1]);
+	node->project = project_of(load, texts[2]);
+	node->unique_id = pstrdup(texts[3]);
+	node->enabled = enabled;
+	node->stored = stored;
 	return node;
 }
 
 static void
-read_nodes(PjLoad *load, const char *name)
+list_nodes(PjLoad *load, const char *name)
 {
 	Datum		args[1] = {CStringGetTextDatum(name)};
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "dpipe names of nodes",
+												  ALLOCSET_SMALL_SIZES);
 	DpipeSpi	spi;
 	uint64		n;
 
@@ -127,7 +172,7 @@ read_nodes(PjLoad *load, const char *name)
 		char	   *text = dpipe_spi_text(row, 1, load->cxt);
 		bool		enabled = dpipe_spi_bool(row, 2);
 		MemoryContext old = MemoryContextSwitchTo(load->cxt);
-		PjNode	   *node = node_of(load, pd_from_json(text, strlen(text)), enabled);
+		PjNode	   *node = stored_node(load, text, enabled, scratch);
 
 		load->nodes = lappend(load->nodes, node);
 		if (enabled)
@@ -137,6 +182,7 @@ read_nodes(PjLoad *load, const char *name)
 		MemoryContextSwitchTo(old);
 	}
 	dpipe_spi_end(&spi);
+	MemoryContextDelete(scratch);
 }
 
 /* ---------- opening ---------- */
@@ -177,7 +223,7 @@ open_anew(const char *name, const char *options, const char *schema, const char 
 	pj_read_files(load, read_files(name));
 	pj_read_root(load);
 	pj_load_macros(load);
-	read_nodes(load, name);
+	list_nodes(load, name);
 	return load;
 }
 

@@ -18,6 +18,8 @@ extern void pj_read_root(PjLoad *load);
  * and stays until the next one is opened.
  */
 extern PjLoad *pj_open(const char *name);
+/* Read all that its nodes say, for who goes through "nodes" of the load. */
+extern void pj_read_nodes(const PjLoad *load);
 /* beside.c: the project that a model of dpipe_create_model sees, or NULL */
 extern PjLoad *pj_beside(const DpipeNode *node);
 

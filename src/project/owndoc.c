@@ -195,6 +195,7 @@ pj_open_with_own(const char *project)
 
 	if (project != NULL)
 		dpipe_graph_add_project(graph, project);
+	pj_read_nodes(load);
 	*whole = *load;
 	whole->nodes = list_copy(load->nodes);
 	foreach(lc, graph->nodes)

@@ -50,7 +50,7 @@ find_in(const PjLoad *load, const char *name, const char *package, NodeTest fits
 
 		if (package != NULL && strcmp(node->project->name, package) != 0)
 			continue;
-		if (!fits(node, arg))
+		if (!fits(pj_read_node(node), arg))
 			continue;
 		if (node->enabled)
 			return node;
