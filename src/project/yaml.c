@@ -442,7 +442,11 @@ dpipe_yaml_parse(const char *name, const char *text, int len)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	PG_TRY();
 	{
-		yaml_parser_set_encoding(&c->parser, YAML_UTF8_ENCODING);
+		/*
+		 * Not told the encoding, libyaml takes a byte order mark for what it
+		 * is, not for a column of the first line. The marks of other encodings
+		 * are no UTF-8.
+		 */
 		yaml_parser_set_input_string(&c->parser, (const unsigned char *) utf8,
 									 utf8 == text ? len : strlen(utf8));
 		doc = compose_stream(c);

@@ -25,6 +25,7 @@ is(read_yaml("a: 1\nb: [yes, 1:30, 2020-01-01, 010]\n"),
     '{"a":1,"b":[true,90,"2020-01-01",8]}', 'scalars');
 is(read_yaml("x: &x {a: 1, b: 2}\ny:\n  c: 3\n  <<: *x\n  b: 4\n"),
     '{"x":{"a":1,"b":2},"y":{"a":1,"b":4,"c":3}}', 'merge keys');
+is(read_yaml("\xEF\xBB\xBF - \n  - a\n"), '[["a"]]', 'a byte order mark is no column');
 like(read_yaml("a: 1\nb: {{ var('x') }}\n"), qr/text: .*\n.*DETAIL:  Line 2, column/s, 'an error has a place');
 like(read_yaml("models:\n  - name: a\n    name: b\n"),
     qr/"name":"b"/, 'of a duplicate key the last one counts');
