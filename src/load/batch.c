@@ -17,6 +17,11 @@
  *	 neighbours that could be stored, else the error is raised: then it is the
  *	 environment that does not know better words.
  *
+ * Where constraints of the table have refused one record and another one, those
+ * ahead that they will refuse are looked for first (foresee.c). Each is tried
+ * alone, without being stored; what is refused then is left out of the attempt
+ * at its neighbours, as what the encoders refuse.
+ *
  * How far an attempt reaches follows the distance of the faults: where every
  * tenth record is bad, an attempt at thousands of them would encode them all
  * only to fail at the tenth.
@@ -55,6 +60,12 @@
 /* Fewer records are not worth the beginning of an attempt. */
 #define MIN_REACH 16
 
+/* Records are looked at ahead when so many were refused by constraints. */
+#define REFUSALS_BEFORE_FORESIGHT 2
+
+/* Fewer records are not worth the beginning of a look. */
+#define MIN_SIGHT 256
+
 /* Of what an error says; it may quote a value of any size. */
 #define MAX_MESSAGE_LEN 2000
 
@@ -85,6 +96,12 @@ typedef struct Settling
 	ErrorData  *suspicion;		/* the error of the last suspect */
 	bool		witnessed;		/* a neighbour of theirs could be stored */
 	int			reach;			/* most records of an attempt */
+	DpipeForesight foresight;
+	int			refusals;		/* by constraints of the table */
+	int			looked_to;		/* records before it were looked at ahead */
+	int			foreseen[MAX_CULPRITS]; /* convicted ahead, in order */
+	int			nforeseen;
+	int			npassed;		/* those of them that lie behind */
 	Range	   *ranges;
 	int			nranges;
 	int			room;
@@ -166,7 +183,8 @@ diagnose(DpipeRun *run, Failure *failure)
 	}
 	else
 	{
-		failure->record = run->path->blame(run, &column);
+		failure->record = run->path->blame != NULL ?
+			run->path->blame(run, &column) : -1;
 		failure->sure = failure->record >= 0 &&
 			(column != NULL || is_sure(failure->edata, failure->fault));
 		if (column != NULL)
@@ -363,6 +381,92 @@ look_inside(DpipeRun *run, const Failure *failure)
 	return true;
 }
 
+/* ---------- looking ahead ---------- */
+
+static bool
+is_refusal(const Failure *failure)
+{
+	int			sqlstate = failure->verdict->sqlstate;
+
+	return failure->fault == DPIPE_FAULT_RECORD &&
+		strcmp(failure->verdict->stage, "insert") == 0 &&
+		(sqlstate == ERRCODE_CHECK_VIOLATION ||
+		 sqlstate == ERRCODE_NOT_NULL_VIOLATION);
+}
+
+/* An attempt was lost to this. One that had been looked at should not be. */
+static void
+note_refusal(Settling *st, const Failure *failure)
+{
+	if (!is_refusal(failure) || st->foresight == DPIPE_FORESIGHT_OFF)
+		return;
+	st->refusals++;
+	if (failure->record < st->looked_to)
+		st->foresight = DPIPE_FORESIGHT_OFF;
+	else if (st->refusals >= REFUSALS_BEFORE_FORESIGHT &&
+			 dpipe_foresee_possible(st->run))
+		st->foresight = DPIPE_FORESIGHT_ON;
+}
+
+/*
+ * Try what was foreseen. A record that could be stored, or that fails for
+ * another reason, is left to the attempts.
+ */
+static void
+try_foreseen(Settling *st)
+{
+	DpipeRun   *run = st->run;
+
+	for (int i = 0; i < run->nforeseen; i++)
+	{
+		int			record = run->foreseen[i];
+		Failure		failure;
+
+		if (attempt(st, record, record + 1, false, &failure))
+		{
+			st->foresight = DPIPE_FORESIGHT_OFF;
+			return;
+		}
+		if (!is_refusal(&failure))
+			continue;
+		run->verdicts[record] = failure.verdict;
+		st->foreseen[st->nforeseen++] = record;
+	}
+}
+
+/* The records from "lo" on, as far as the culprits that a batch may have. */
+static void
+look_ahead(Settling *st, int lo, int hi)
+{
+	DpipeRun   *run = st->run;
+	const DpipePath *path = run->path;
+	Failure		failure;
+	bool		seen;
+
+	hi = Min(hi, lo + Max(st->reach, MIN_SIGHT));
+	run->nforeseen = 0;
+	run->max_foreseen = MAX_CULPRITS - st->culprits - st->nforeseen;
+	if (run->max_foreseen == 0)
+		return;					/* all of them lie behind */
+	run->path = &dpipe_foresee_path;
+	seen = attempt(st, lo, hi, false, &failure);
+	run->path = path;
+	if (!seen)
+	{
+		st->foresight = DPIPE_FORESIGHT_OFF;
+		return;
+	}
+	if (run->nforeseen == 0)
+	{
+		st->foresight = DPIPE_FORESIGHT_UNASKED;
+		st->refusals = 0;
+	}
+	st->looked_to = run->next;
+	st->reach = Max(st->reach, st->looked_to - lo);
+	push_range(st, st->looked_to, NULL);
+	try_foreseen(st);
+}
+
 /* [lo, hi) failed: put smaller ranges on the stack, or settle it. */
 static int
 narrow_down(Settling *st, int lo, int hi, Failure *failure)
@@ -371,6 +475,7 @@ narrow_down(Settling *st, int lo, int hi, Failure *failure)
 
 	if (look_inside(st->run, failure))
 		return lo;
+	note_refusal(st, failure);
 	if (!st->run->plan->refers_to_itself)
 		st->reach = Max(MIN_REACH, k < 0 ? (hi - lo) / 2 : 2 * (k - lo + 1));
 	if (hi - lo == 1)
@@ -409,10 +514,13 @@ skip_convicted(DpipeRun *run, int lo, int hi)
 	return lo;
 }
 
+/* With what stands before "lo" settled. */
 static bool
-must_stop(const Settling *st)
+must_stop(Settling *st, int lo)
 {
-	return st->culprits >= MAX_CULPRITS ||
+	while (st->npassed < st->nforeseen && st->foreseen[st->npassed] < lo)
+		st->npassed++;
+	return st->culprits + st->npassed >= MAX_CULPRITS ||
 		st->subtransactions >= MAX_SUBTRANSACTIONS;
 }
 
@@ -423,14 +531,17 @@ settle(Settling *st)
 	int			lo = 0;
 
 	push_range(st, st->run->batch->nrecords, NULL);
-	while (st->nranges > 0 && !must_stop(st))
+	while (st->nranges > 0 && !must_stop(st, lo))
 	{
 		Range	   *top = &st->ranges[st->nranges - 1];
 		int			hi = top->hi;
 		Failure		failure;
 
 		lo = skip_convicted(st->run, lo, hi);
-		if (hi - lo > st->reach)
+		if (st->foresight == DPIPE_FORESIGHT_ON && st->nranges == 1 &&
+			lo < hi && lo >= st->looked_to)
+			look_ahead(st, lo, hi);
+		else if (hi - lo > st->reach)
 			push_range(st, lo + st->reach, NULL);
 		else if (lo < hi && attempt(st, lo, hi, true, &failure))
 		{
@@ -496,12 +607,16 @@ dpipe_batch_store(DpipeRun *run, DpipeLoad *load, int *settled)
 	/* The rest of a batch goes on with the reach that it had come to. */
 	st.reach = run->target->reach > 0 ? run->target->reach :
 		run->batch->nrecords;
+	st.foresight = run->target->foresight;
+	run->foreseen = palloc_array(int, MAX_CULPRITS);
 
 	*settled = settle(&st);
 	Assert(*settled > 0);
 	if (st.suspects > 0 && st.stored == 0 && !st.witnessed)
 		dpipe_rethrow(st.suspicion);
 	run->target->reach = *settled < run->batch->nrecords ? st.reach : 0;
+	run->target->foresight = *settled < run->batch->nrecords ? st.foresight :
+		DPIPE_FORESIGHT_UNASKED;
 	retry_foreign_keys(&st, *settled);
 	load->rows = st.rows;
 }

@@ -69,16 +69,9 @@ store(DpipeRun *run)
 	return rows;
 }
 
-static int
-blame(DpipeRun *run, const char **column)
-{
-	return -1;
-}
-
 const DpipePath dpipe_sql_path = {
 	.name = "sql",
 	.store = store,
-	.blame = blame,
 };
 
 /* ---------- dpipe.batch() ---------- */
@@ -97,9 +90,8 @@ check_row_type(const DpipePlan *plan, TupleDesc desc)
 				 errhint("It is for the loader's own statements.")));
 }
 
-/* A column's wire image as a datum. */
-static Datum
-receive_column(DpipeColumn *col, char *data, int len)
+Datum
+dpipe_receive_column(DpipeColumn *col, const char *data, int len)
 {
 	StringInfoData wire;
 
@@ -137,8 +129,8 @@ receive_row(DpipeRun *run, StringInfo row, Datum *values, bool *nulls)
 									plan->columns[i].typmod);
 			continue;
 		}
-		values[i] = receive_column(&plan->columns[i],
-								   (char *) pq_getmsgbytes(row, len), len);
+		values[i] = dpipe_receive_column(&plan->columns[i],
+										 pq_getmsgbytes(row, len), len);
 	}
 	run->column = NULL;
 }

@@ -144,6 +144,14 @@ typedef struct DpipePlan
 	bool		refers_to_itself;	/* by a foreign key */
 } DpipePlan;
 
+/* Are records looked at ahead of an attempt? See foresee.c. */
+typedef enum DpipeForesight
+{
+	DPIPE_FORESIGHT_UNASKED,
+	DPIPE_FORESIGHT_ON,
+	DPIPE_FORESIGHT_OFF,		/* it does not see what is refused */
+} DpipeForesight;
+
 struct DpipeTarget
 {
 	dlist_node	node;
@@ -155,6 +163,7 @@ struct DpipeTarget
 	MemoryContext batch_cxt;	/* reset with each batch */
 	const char *path_name;		/* of the last batch */
 	int			reach;			/* of a batch that was left unfinished, or 0 */
+	DpipeForesight foresight;	/* of the same */
 };
 
 /* One batch on its way into the table. */
@@ -198,13 +207,18 @@ struct DpipeRun
 	DpipeCached *cached;		/* per column */
 
 	void	   *path_state;		/* the path's own, of the current attempt */
+
+	/* foresee.c: records that constraints will refuse, in order */
+	int		   *foreseen;
+	int			nforeseen;
+	int			max_foreseen;	/* room, and reason to look no further */
 };
 
 /*
  * A way into a table. "store" writes the records of the current attempt
  * within a subtransaction of the caller's and returns how many rows were
  * inserted; "blame" tells after an error which record it was about, -1 if
- * that is not known.
+ * that is not known, and is NULL where it never is.
  */
 struct DpipePath
 {
@@ -215,6 +229,17 @@ struct DpipePath
 
 extern const DpipePath dpipe_copy_path;
 extern const DpipePath dpipe_sql_path;
+
+/* A column's wire image as a datum. */
+extern Datum dpipe_receive_column(DpipeColumn *column, const char *data,
+								  int len);
+
+/*
+ * foresee.c: no way into a table, but looked at in the same manner: which of
+ * the attempt's records will constraints refuse? A guess.
+ */
+extern const DpipePath dpipe_foresee_path;
+extern bool dpipe_foresee_possible(const DpipeRun *run);
 
 /* plan.c */
 extern DpipePlan *dpipe_plan_make(DpipeTarget *target, Relation rel);
