@@ -377,6 +377,13 @@ typedef struct JnNative
 #define JN_PIECE_CLASS(bytes) \
 	((Max((bytes), 1) + JN_PIECE_UNIT - 1) / JN_PIECE_UNIT)
 #define JN_MAX_BUFFERS 8
+
+/* Each piece by itself, so that a sanitizer sees what is done to it. */
+#ifdef DPIPE_JINJA_PLAIN_MEMORY
+#define JN_PLAIN_MEMORY true
+#else
+#define JN_PLAIN_MEMORY false
+#endif
 #define JN_BUFFER_SIZE 256
 
 typedef struct JnPiece
@@ -569,12 +576,9 @@ jn_alloc(JinjaEnv *env, uint64 bytes)
 static inline void
 jn_free(JinjaEnv *env, void *p, uint64 bytes)
 {
-#ifdef DPIPE_JINJA_PLAIN_MEMORY
-	pfree(p);
-#else
 	JnPiece   **list;
 
-	if (bytes > JN_SMALL_PIECE)
+	if (JN_PLAIN_MEMORY || bytes > JN_SMALL_PIECE)
 	{
 		pfree(p);
 		return;
@@ -585,7 +589,6 @@ jn_free(JinjaEnv *env, void *p, uint64 bytes)
 	list = &env->memory.free[JN_PIECE_CLASS(bytes)];
 	((JnPiece *) p)->next = *list;
 	*list = (JnPiece *) p;
-#endif
 }
 
 /* Room for "more" bytes; so much output is charged for, and within limits. */

@@ -21,6 +21,8 @@
 /* Memory is looked at again after so many bytes. */
 #define MEMORY_CHECK_BYTES (64 * 1024)
 
+/* An environment within another one often needs little. */
+#define FIRST_BLOCK_SIZE (8 * 1024)
 #define BLOCK_SIZE (64 * 1024)
 
 /* Of the block that the session keeps; what is not touched takes no memory. */
@@ -32,11 +34,18 @@
 static char *kept_block = NULL;
 static bool kept_block_lent = false;
 
+/* How much of the session's block the environment that has it has used. */
+static Size
+kept_used(const JinjaEnv *env)
+{
+	return env->memory.end == kept_block + KEPT_SIZE ?
+		env->memory.pos - kept_block : KEPT_SIZE;
+}
+
 void
 jn_memory_init(JinjaEnv *env)
 {
-#ifndef DPIPE_JINJA_PLAIN_MEMORY
-	if (kept_block_lent)
+	if (JN_PLAIN_MEMORY || kept_block_lent)
 		return;
 	if (kept_block == NULL)
 		kept_block = MemoryContextAlloc(TopMemoryContext, KEPT_SIZE);
@@ -44,18 +53,16 @@ jn_memory_init(JinjaEnv *env)
 	env->memory.has_kept = true;
 	env->memory.pos = kept_block;
 	env->memory.end = kept_block + KEPT_SIZE;
-#endif
 }
 
 /* The environment goes: nothing looks at its values any more. */
 void
 jn_memory_gone(JinjaEnv *env)
 {
-	if (!env->memory.has_kept)
+	if (JN_PLAIN_MEMORY || !env->memory.has_kept)
 		return;
 #ifdef USE_ASSERT_CHECKING
-	memset(kept_block, 0x7f, env->memory.end == kept_block + KEPT_SIZE ?
-		   env->memory.pos - kept_block : KEPT_SIZE);
+	memset(kept_block, 0x7f, kept_used(env));
 #endif
 	kept_block_lent = false;
 }
@@ -79,8 +86,7 @@ check_memory(JinjaEnv *env, uint64 more)
 	uint64		used = MemoryContextMemAllocated(env->cxt, true);
 
 	if (env->memory.has_kept)
-		used += env->memory.end == kept_block + KEPT_SIZE ?
-			env->memory.pos - kept_block : KEPT_SIZE;
+		used += kept_used(env);
 	env->memory.unchecked = 0;
 	if (more > limit || used + more > limit)
 		memory_exceeded();
@@ -112,18 +118,16 @@ void *
 jn_alloc_slow(JinjaEnv *env, uint64 bytes)
 {
 	JnMemory   *m = &env->memory;
+	Size		size = m->end == NULL ? FIRST_BLOCK_SIZE : BLOCK_SIZE;
 	char	   *p;
 
-	if (bytes > JN_SMALL_PIECE)
+	if (JN_PLAIN_MEMORY || bytes > JN_SMALL_PIECE)
 		return jn_palloc(env, bytes);
-#ifdef DPIPE_JINJA_PLAIN_MEMORY
-	return jn_palloc(env, bytes);
-#endif
 	/* The rest of the block before is lost: it is less than a small piece. */
-	check_memory(env, BLOCK_SIZE);
-	p = MemoryContextAlloc(env->cxt, BLOCK_SIZE);
+	check_memory(env, size);
+	p = MemoryContextAlloc(env->cxt, size);
 	m->pos = p + JN_PIECE_CLASS(bytes) * JN_PIECE_UNIT;
-	m->end = p + BLOCK_SIZE;
+	m->end = p + size;
 	return p;
 }
 
