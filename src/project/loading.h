@@ -13,6 +13,8 @@
  *		properties.c	YAML files: what they say about nodes, and what they are
  *		generic.c		tests that a YAML file declares
  *		sources.c		sources that a YAML file declares
+ *		fixture.c		rows of unit tests
+ *		unique.c		names that only one may have
  *		refuse.c		what dbt refuses: keys, types, rules of an entry
  *		keys.c			what nothing reads: unknown keys, unused paths
  *		resolve.c		names to nodes, rules between nodes, descriptions
@@ -189,7 +191,7 @@ typedef struct PjLoad
 	HTAB	   *macros_by_name;
 	List	   *docs;
 	PdDoc	   *groups;			/* by unique id */
-	List	   *patches;		/* source overrides: PdDoc * */
+	List	   *patches;		/* source overrides, while files are read */
 	List	   *declared;		/* sources, while files are read */
 	PdDoc	   *selectors;		/* of selectors.yml */
 	const char *parse_key;		/* what parsing depends on besides a file */
@@ -280,6 +282,17 @@ extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
 extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);
+
+/* unique.c: raise if a name is not the only one */
+extern void pj_check_unique(const PjLoad *load);
+extern void pj_raise_twice(const char *resource_type, const char *name, const char *id,
+						   const PjFile *one, const char *other_id, const PjFile *other)
+			pg_attribute_noreturn();
+
+/* fixture.c */
+extern const char *pj_fixture_name(const PjFile *file);
+/* Give all inputs of a unit test, and what it expects, their rows. */
+extern void pj_fill_fixtures(PjLoad *load, PjNode *test);
 
 /* refuse.c: raise what dbt raises */
 extern void pj_check_entry(const PjFile *file, const char *section, const PdDoc *entry);

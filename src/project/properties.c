@@ -583,6 +583,10 @@ load_macro_patch(PjLoad *load, PjFile *file, PdDoc *entry)
 				pd_get_text(entry, "name"));
 	else
 	{
+		if (macro->patch != NULL)
+			pj_raise(file, entry,
+					 "dbt found two schema.yml entries for the same macro in package %s named %s: the other is in %s",
+					 file->project->name, macro->name, macro->patch_path);
 		macro->patch = entry;
 		macro->patch_path = psprintf("%s://%s", file->project->name, file->original);
 	}
@@ -659,10 +663,38 @@ load_exposure(PjLoad *load, PjFile *file, PdDoc *entry)
 	node->raw_code = "";
 }
 
+/* A metric of the name of a measure that says create_metric. */
+static void
+create_metric(PjLoad *load, PjFile *file, const PjNode *model, const PdDoc *measure)
+{
+	PdDoc	   *name = pd_get(measure, "name");
+	PdDoc	   *label = pd_get(measure, "label");
+	PdDoc	   *expr = pd_get(measure, "expr");
+	PdDoc	   *description = pd_get(measure, "description");
+	PdDoc	   *entry = pd_dict();
+	PdDoc	   *params = pd_dict();
+	PdDoc	   *config = pd_dict();
+
+	pd_put(params, "measure", name);
+	pd_put(params, "expr", pd_truth(expr) ? expr : name);
+	pd_put(config, "enabled", pd_bool(model->enabled));
+	pd_put(config, "meta", pd_is(pd_get(model->config, "meta"), PD_DICT)
+		   ? pd_get(model->config, "meta") : pd_dict());
+	pd_put(entry, "name", name);
+	pd_put(entry, "label", pd_truth(label) ? label : name);
+	pd_put(entry, "type", pd_string("simple"));
+	pd_put(entry, "type_params", params);
+	pd_put(entry, "description", pd_truth(description) ? description
+		   : pd_string(psprintf("Metric created from measure %s", pd_text(name))));
+	pd_put(entry, "config", config);
+	(void) add_thing(load, file, entry, "metric");
+}
+
 static void
 load_semantic_model(PjLoad *load, PjFile *file, PdDoc *entry)
 {
 	PjNode	   *node = add_thing(load, file, entry, "semantic_model");
+	PdDoc	   *measures = list_in(file, entry, "measures");
 	const char *model = pd_get_text(entry, "model");
 
 	if (model == NULL)
@@ -670,6 +702,9 @@ load_semantic_model(PjLoad *load, PjFile *file, PdDoc *entry)
 	node->raw_code = psprintf("{{ %s }}", model);
 	pj_parse_reference(load, node);
 	node->raw_code = "";
+	for (int i = 0; measures != NULL && i < measures->n; i++)
+		if (pd_truth(pd_get(measures->u.items[i], "create_metric")))
+			create_metric(load, file, node, measures->u.items[i]);
 }
 
 static void
@@ -705,7 +740,9 @@ load_group(PjLoad *load, PjFile *file, PdDoc *entry)
 	pd_put(doc, "unique_id", pd_string(id));
 	pd_put(doc, "resource_type", pd_string("group"));
 	if (pd_get(load->groups, id) != NULL)
-		pj_raise(file, entry, "group \"%s\" is defined twice", pd_get_text(entry, "name"));
+		pj_raise(file, entry, "dbt found two groups with the name \"%s\": the other is in %s",
+				 pd_get_text(entry, "name"),
+				 pd_get_text(pd_get(load->groups, id), "original_file_path"));
 	pd_put(load->groups, id, doc);
 }
 

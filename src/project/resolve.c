@@ -410,6 +410,15 @@ resolve_unit_test(PjLoad *load, PjNode *test)
 
 /* ---------- rules ---------- */
 
+/* A source is known by both of its names. */
+static const char *
+shown_name(const PjNode *node)
+{
+	if (is_kind(node, "source"))
+		return psprintf("%s_%s", pd_get_text(node->more, "source_name"), node->name);
+	return node->name;
+}
+
 static void
 index_nodes(PjLoad *load)
 {
@@ -425,43 +434,9 @@ index_nodes(PjLoad *load)
 			continue;
 		other = pj_table_get(load->by_id, node->unique_id);
 		if (other != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("dbt found two %ss with the name \"%s\".", node->resource_type,
-							node->name),
-					 errdetail("They are in %s and %s.", other->file->path, node->file->path),
-					 errhint("Change the name of one of them, or disable it.")));
+			pj_raise_twice(node->resource_type, shown_name(node), other->unique_id, other->file,
+						   node->unique_id, node->file);
 		pj_table_put(load->by_id, node->unique_id, node);
-	}
-}
-
-static void
-check_relations(PjLoad *load)
-{
-	HTAB	   *by_relation = pj_table("dpipe relations");
-	ListCell   *lc;
-
-	foreach(lc, load->nodes)
-	{
-		PjNode	   *node = lfirst(lc);
-		char	   *relation;
-		PjNode	   *other;
-
-		if (!node->enabled || is_kind(node, "source"))
-			continue;
-		relation = pj_relation_text(node);
-		if (relation == NULL)
-			continue;
-		other = pj_table_get(by_relation, relation);
-		if (other != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("dbt found two resources with the database representation \"%s\".",
-							relation),
-					 errdetail("They are %s (%s) and %s (%s).", other->unique_id,
-							   other->original_path, node->unique_id, node->original_path),
-					 errhint("Give one of them another schema or alias.")));
-		pj_table_put(by_relation, relation, node);
 	}
 }
 
@@ -609,6 +584,8 @@ pj_resolve(PjLoad *load)
 		CHECK_FOR_INTERRUPTS();
 		node->unrendered = pj_unrendered_config(load, node);
 		pj_check_config(node);
+		if (is_kind(node, "unit_test"))
+			pj_fill_fixtures(load, node);
 		if (!node->enabled)
 			continue;
 		check_node(node);
@@ -625,7 +602,7 @@ pj_resolve(PjLoad *load)
 	}
 	index_nodes(load);
 	check_groups(load);
-	check_relations(load);
+	pj_check_unique(load);
 	pj_check_own(load);
 	check_cycles(load);
 }

@@ -135,6 +135,14 @@ relation_of(const PjNode *model)
 	return doc;
 }
 
+/* The metrics are there; dbt shows the wish for them as if there was none. */
+static void
+forget_create_metric(PdDoc *measures)
+{
+	for (int i = 0; pd_is(measures, PD_LIST) && i < measures->n; i++)
+		pd_put(measures->u.items[i], "create_metric", pd_bool(false));
+}
+
 void
 pj_manifest_semantic_model(PjManifest *m, const PjNode *node, PdDoc *doc)
 {
@@ -144,6 +152,7 @@ pj_manifest_semantic_model(PjManifest *m, const PjNode *node, PdDoc *doc)
 		? pj_table_get(m->load->by_id, linitial(node->depends_on)) : NULL;
 
 	describe(doc);
+	forget_create_metric(pd_get(doc, "measures"));
 	if (model != NULL)
 		pd_put(doc, "node_relation", relation_of(model));
 	for (int p = 0; p < lengthof(parts) && pd_truth(meta); p++)

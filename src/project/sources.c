@@ -273,11 +273,11 @@ override_of(const PjLoad *load, const Declared *d)
 
 	foreach(lc, load->patches)
 	{
-		PdDoc	   *patch = lfirst(lc);
+		const Declared *patch = lfirst(lc);
 
-		if (pd_equals(pd_get(patch, "overrides"), d->file->project->name) &&
-			pd_equal(pd_get(patch, "name"), pd_get(d->source, "name")))
-			return patch;
+		if (pd_equals(pd_get(patch->source, "overrides"), d->file->project->name) &&
+			pd_equal(pd_get(patch->source, "name"), pd_get(d->source, "name")))
+			return patch->source;
 	}
 	return NULL;
 }
@@ -313,6 +313,28 @@ patched(const PdDoc *doc, const PdDoc *patch, const char *const *kept, int nkept
 	return result;
 }
 
+static void
+add_override(PjLoad *load, PjFile *file, PdDoc *source)
+{
+	Declared   *d = palloc0(sizeof(Declared));
+	ListCell   *lc;
+
+	foreach(lc, load->patches)
+	{
+		const Declared *other = lfirst(lc);
+
+		if (pd_equal(pd_get(other->source, "overrides"), pd_get(source, "overrides")) &&
+			pd_equal(pd_get(other->source, "name"), pd_get(source, "name")))
+			pj_raise(file, source,
+					 "dbt found two schema.yml entries for the same source named %s in package %s: the other is in %s",
+					 pd_get_text(source, "name"), pd_scalar_text(pd_get(source, "overrides")),
+					 other->file->path);
+	}
+	d->file = file;
+	d->source = source;
+	load->patches = lappend(load->patches, d);
+}
+
 /* ---------- the doors ---------- */
 
 void
@@ -323,7 +345,7 @@ pj_add_source(PjLoad *load, PjFile *file, PdDoc *source)
 
 	if (pd_get(source, "overrides") != NULL)
 	{
-		load->patches = lappend(load->patches, source);
+		add_override(load, file, source);
 		return;
 	}
 	if (!pd_is_null(tables) && tables->kind != PD_LIST)

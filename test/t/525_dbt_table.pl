@@ -137,7 +137,7 @@ Y
     },
     'sources, exposures, groups, access, versions, docs blocks, metrics, semantic models, saved queries, unit tests' => sub {
         is(load_files('models/a.sql' => 'select 1 as id', 'models/v_v1.sql' => 'select 1', 'models/v_v2.sql' => 'select 2',
-            'models/days.sql' => 'select 1 as day', 'models/d.md' => '{% docs d %}text{% enddocs %}', 'models/a.yml' => <<'Y'), 'doc 1, exposure 1, group 1, metric 1, model 4, saved_query 1, semantic_model 1, source 1, unit_test 1', 'loads');
+            'models/days.sql' => 'select 1 as day', 'models/d.md' => '{% docs d %}text{% enddocs %}', 'models/a.yml' => <<'Y'), 'doc 1, exposure 1, group 1, metric 2, model 4, saved_query 1, semantic_model 1, source 1, unit_test 1', 'loads');
 groups: [{name: g, owner: {name: o}}]
 sources: [{name: src, tables: [{name: t}]}]
 exposures: [{name: e, type: dashboard, owner: {name: o}, depends_on: [ref('v')]}]
@@ -151,13 +151,14 @@ semantic_models:
     defaults: {agg_time_dimension: d}
     entities: [{name: k, type: primary, expr: id}]
     dimensions: [{name: d, type: time, type_params: {time_granularity: day}}]
-    measures: [{name: c, agg: count, expr: id}]
+    measures: [{name: c, agg: count, expr: id}, {name: n, agg: max, expr: id, create_metric: true}]
 metrics: [{name: m, label: m, type: simple, type_params: {measure: c}}]
 saved_queries: [{name: q, query_params: {metrics: [m]}}]
-unit_tests: [{name: u, model: v, versions: {include: [1]}, given: [], expect: {rows: [{a: 1}]}}]
+unit_tests: [{name: u, model: v, versions: {include: [1]}, given: [], expect: {format: csv, rows: "a,b\n1,\n"}}]
 Y
         is(listed('NULL'), 
-            'exposure.p.e metric.p.m model.p.a model.p.days model.p.v.v1 model.p.v.v2 saved_query.p.q semantic_model.p.sm source.p.src.t unit_test.p.v.u_v1', 'all are nodes');
+            'exposure.p.e metric.p.m metric.p.n model.p.a model.p.days model.p.v.v1 model.p.v.v2 saved_query.p.q semantic_model.p.sm source.p.src.t unit_test.p.v.u_v1', 'all are nodes');
+        is(manifest('unit_tests,unit_test.p.v.u_v1,expect,rows'), '[{"a": "1", "b": null}]', 'rows of a unit test');
         is(manifest('docs,doc.p.d,block_contents'), 'text', 'docs blocks');
         is(manifest('nodes,model.p.a,description'), 'text', 'in descriptions');
         is(manifest('group_map'), '{"g": ["model.p.a"]}', 'groups');
@@ -192,6 +193,12 @@ J
         like(load_files('models/e.yml' => 'exposures: [{name: e, type: dashboard}]'), qr/^22023 .*'owner' is a required property/, 'what is missing');
         like(load_files('dbt_project.yml' => "name: p\ncolour: red\n"), qr/^22023 dbt_project\.yml: at path \[\]: Additional properties are not allowed \('colour' was unexpected\)/, 'dbt_project.yml');
         like(load_files('models/a.sql' => "{{ config(schema=1) }}select 1"), qr/^22023 models\/a\.sql: config of model\.p\.a - at path \['schema'\]: 1 is not valid/, 'configuration');
+    },
+    'two of one name' => sub {
+        like(load_files('models/a.sql' => 'select 1', 'models/x/a.sql' => 'select 1'), qr/^42710 dbt found two models with the name "a"/, 'is an error');
+        my @seed = ('models/a.sql' => 'select 1', 'seeds/a.csv' => "x\n1\n");
+        like(load_files(@seed, 'dbt_project.yml' => "name: p\nseeds: {+schema: raw}\n"), qr/^model 1, seed 1\n.*WARNING:  Found resources with the same name 'a'/, 'or a warning');
+        like(load_files(@seed, 'dbt_project.yml' => "name: p\nseeds: {+schema: raw}\nflags: {require_unique_project_resource_names: true}\n"), qr/^42710 dbt found two resources/, 'or not');
     },
     'what nothing reads' => sub {
         my $said = load_files('dbt_project.yml' => "name: p\nversion: '1.0'\nmodels: {p: {nowhere: {+tags: t}}}\n", 'models/a.sql' => 'select 1',

@@ -111,8 +111,33 @@ my @odd = (
     [ 'PropertyMovedToConfigDeprecation', qr/Found `materialized` as a top-level property of `models\.a`/, 'models: [{name: a, materialized: table}]' ],
     [ 'MissingArgumentsPropertyInGenericTestDeprecation', qr/Found top-level arguments to test `accepted_values` defined on 'a'/, 'models: [{name: a, columns: [{name: id, data_tests: [{accepted_values: {values: [1]}}]}]}]' ],
     [ 'ExposureNameDeprecation', qr/The 'name' of an exposure should contain only letters/, 'exposures: [{name: e f, type: dashboard, owner: {name: o}}]' ],
+    [ 'DuplicateNameDistinctNodeTypesDeprecation', qr/Found resources with the same name 'a' in package 'p'/, { 'dbt_project.yml' => "${yml}seeds: {+schema: raw}\n", 'seeds/a.csv' => "x\n1\n" } ],
     [ 'DuplicateYAMLKeysDeprecation', qr/[Dd]uplicate/, 'models: [{name: a, description: x, description: y}]' ],
     [ undef, undef, 'models: [{name: a, columns: [{name: id, data_tests: [{accepted_values: {arguments: {values: [1]}}}]}]}]' ],
+);
+
+# Names that only one may have: what a load says of both files, and the files.
+my $macro = '{% macro f() %}{% endmacro %}';
+my $exposure = 'exposures: [{name: e, type: dashboard, owner: {name: o}}]';
+my $source = 'sources: [{name: r, tables: [{name: t}]}]';
+my $override = 'sources: [{name: r, overrides: q, tables: [{name: t}]}]';
+my $unique = 'flags: {require_unique_project_resource_names: true}';
+my @twice = (
+    [ qr{database representation.*models/a\.sql.*seeds/a\.csv}s, { 'seeds/a.csv' => "x\n1\n" } ],
+    [ qr{two resources with the name "a".*models/a\.sql.*seeds/a\.csv}s, { 'dbt_project.yml' => "$yml$unique\nseeds: {+schema: raw}\n", 'seeds/a.csv' => "x\n1\n" } ],
+    [ qr{two models with the name "a".*models/a\.sql.*models/sub/a\.sql}s, { 'models/sub/a.sql' => "{{ config(alias='b') }}select 2" } ],
+    [ qr{versioned and unversioned models with the name "a".*models/a_v1\.sql.*models/a\.sql}s, { 'models/a_v1.sql' => 'select 1', 'models/x.yml' => 'models: [{name: a, versions: [{v: 1}]}]' } ],
+    [ qr{two macros named "f".*macros/m\.sql.*macros/n\.sql}s, { 'macros/m.sql' => $macro, 'macros/n.sql' => $macro } ],
+    [ qr{two sources with the name "r_t".*models/x\.yml.*models/z\.yml}s, { 'models/x.yml' => $source, 'models/z.yml' => $source } ],
+    [ qr{two exposures with the name "e".*models/x\.yml.*models/z\.yml}s, { 'models/x.yml' => $exposure, 'models/z.yml' => $exposure } ],
+    [ qr{two groups with the name "g".*models/x\.yml}s, { 'models/x.yml' => 'groups: [{name: g, owner: {name: o}}]', 'models/z.yml' => 'groups: [{name: g, owner: {name: o}}]' } ],
+    [ qr{two docs with the name "d".*models/d\.md.*models/e\.md}s, { map { ("models/$_.md" => '{% docs d %}x{% enddocs %}') } qw(d e) } ],
+    [ qr{two fixtures with the name "f".*tests/fixtures/f\.csv.*tests/fixtures/sub/f\.csv}s, { map { ("tests/fixtures/$_" => "x\n1\n") } qw(f.csv sub/f.csv) } ],
+    [ qr{two analyses with the name "n".*analyses/n\.sql.*analyses/sub/n\.sql}s, { map { ("analyses/$_.sql" => 'select 1') } qw(n sub/n) } ],
+    [ qr{two unit_tests with the name "u".*models/x\.yml.*models/z\.yml}s, { map { ("models/$_.yml" => "unit_tests: [{name: u, model: a, $unit}]") } qw(x z) } ],
+    [ qr{entries for the same macro in package p named f.*models/x\.yml}s, { 'macros/m.sql' => $macro, map { ("models/$_.yml" => 'macros: [{name: f}]') } qw(x z) } ],
+    [ qr{entries for the same source named r in package q.*models/x\.yml}s, { 'models/x.yml' => $override, 'models/z.yml' => $override,
+            'packages.yml' => 'packages: [{local: dbt_packages/q}]', 'dbt_packages/q/dbt_project.yml' => "name: q\n", 'dbt_packages/q/models/m.yml' => $source } ],
 );
 
 sub files_of
@@ -140,7 +165,7 @@ SKIP:
     }
     is(join("\n", @differ), '', 'are refused here, and no others');
 
-    my @files    = map { files_of($_->[-1]) } @wrong, @odd;
+    my @files    = map { files_of($_->[-1]) } @wrong, @odd, @twice;
     my $verdicts = dbt_says('verdicts.py', $json->encode(\@files));
     foreach my $case (@wrong)
     {
@@ -156,6 +181,13 @@ SKIP:
         is(join(' ', map { $_->[0] } @{ $theirs->{warnings} }), $name // '', 'dbt warns: ' . ($name // 'of nothing'));
         $name ? like($ours, qr/^[^\n]*WARNING:  [^\n]*$words/, 'and so it is here') : is($ours, '', 'and so it is here');
         unlike($ours, qr/ERROR/, 'which is no error');
+    }
+    foreach my $case (@twice)
+    {
+        my $theirs = shift @$verdicts;
+        my (undef, undef, $ours) = $node->psql('postgres', 'SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode(shift @files) . '$zz$)');
+        ok(defined $theirs->{error}, 'dbt refuses it, too');
+        like($ours, qr/ERROR:.*$case->[0]/s, 'twice of a name: both are said');
     }
 }
 
