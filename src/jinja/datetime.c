@@ -166,7 +166,12 @@ epoch_seconds(JinjaEnv *env, const JnStamp *s)
 	int			offset;
 
 	if (s->tz == NULL)
+	{
+		/* Python looks for the same time a day earlier, too. */
+		if (s->days <= 1)
+			jn_raise_type(env, "year 0 is out of range");
 		return jn_local_to_utc(local_seconds(s));
+	}
 	(void) jn_zone_offset(env, s->tz, &offset);
 	return local_seconds(s) - offset;
 }

@@ -351,6 +351,9 @@ $cases{'Differences that matter'} = {
         load_files(%$plain);
         is(inline("{{ set(['b', 'a', 'c', 'a']) | list }}"), "['b', 'a', 'c']", 'as they came');
     },
+    '`escape`, `safe` and `tojson`' => sub {
+        is(inline("{{ '<'|e + '>' }} {{ ('<a'|safe).replace('<', '>') }} {{ [('<a'|safe).strip('<')] }}"), "&lt;&gt; &gt;a [Markup('a')]", 'what is added is escaped, what is looked for is not');
+    },
     'case of names in `adapter.get_relation`' => sub {
         load_files(%$plain);
         is(inline("{{ adapter.get_relation('postgres', 's', 'T') }} {{ adapter.get_relation('postgres', 's', 't') }}"), 'None "postgres"."s"."t"', 'no approximate matches');
