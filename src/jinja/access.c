@@ -252,6 +252,22 @@ slice_string(JinjaEnv *env, JinjaValue *s, int64 start, int64 step, int64 n)
 	return jn_buffer_string(env, &buf);
 }
 
+static JinjaValue *
+slice_range(JinjaEnv *env, const JnRange *r, int64 start, int64 stop,
+			int64 step, int64 n)
+{
+	JinjaValue *result;
+	int64		new_step;
+
+	if (pg_mul_s64_overflow(r->step, step, &new_step))
+		new_step = (r->step > 0) == (step > 0) ? PG_INT64_MAX : -PG_INT64_MAX;
+	result = jn_range(env, r->start + start * r->step,
+					  r->start + stop * r->step, new_step);
+	/* The stop may have wrapped around; what counts is the length. */
+	result->u.range.length = n;
+	return result;
+}
+
 /* object[start:stop:step]; NULL is left out. */
 JinjaValue *
 jn_slice(JinjaEnv *env, JinjaValue *object, JinjaValue *vstart,
@@ -299,19 +315,7 @@ jn_slice(JinjaEnv *env, JinjaValue *object, JinjaValue *vstart,
 		return jn_markup_like(env, object,
 							  slice_string(env, object, start, step, n));
 	if (object->kind == JINJA_RANGE)
-	{
-		int64		first = object->u.range.start;
-		int64		by = object->u.range.step;
-		int64		new_step;
-
-		if (pg_mul_s64_overflow(by, step, &new_step))
-			new_step = (by > 0) == (step > 0) ? PG_INT64_MAX : -PG_INT64_MAX;
-		result = jn_range(env, first + start * by, first + stop * by,
-						  new_step);
-		/* The stop may have wrapped around; what counts is the length. */
-		result->u.range.length = n;
-		return result;
-	}
+		return slice_range(env, &object->u.range, start, stop, step, n);
 	result = jn_list_sized(env, object->kind, n);
 	jn_work(env, n / 16);
 	for (int64 i = 0; i < n; i++)

@@ -44,7 +44,7 @@ put_padded(JinjaEnv *env, StringInfo out, const FormatSpec *spec,
 		   const char *prefix, const char *body, int len, char align)
 {
 	int			plen = strlen(prefix);
-	int64		pad = spec->width - plen - pg_mbstrlen_with_len(body, len);
+	int64		pad = spec->width - plen - jn_count_chars(body, len);
 	int64		left = align == '>' ? pad : align == '^' ? pad / 2 : 0;
 
 	if (pad > 0)

@@ -677,6 +677,7 @@ extern JinjaValue *jn_undefined_hint(JinjaEnv *env, const char *hint);
 extern JinjaValue *jn_not_provided(JinjaEnv *env, JinjaValue *name);
 extern void jn_fail_undefined(JinjaEnv *env, const JinjaValue *v)
 			pg_attribute_noreturn();
+extern int	jn_count_chars(const char *s, int len);
 extern int	jn_nchars(JinjaValue *s);
 extern int	jn_char_len(const char *p, const char *end);
 extern int	jn_char_len_before(JinjaEnv *env, const char *start,

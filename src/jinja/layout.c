@@ -4,7 +4,6 @@
  */
 #include "base/compat.h"
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 #include "jinja/markup.h"
@@ -29,12 +28,6 @@ typedef struct Chunk
 	int			len;
 	int			nchars;
 } Chunk;
-
-static int
-count_chars(const char *p, int len)
-{
-	return pg_mbstrlen_with_len(p, len);
-}
 
 static bool
 is_blank(const char *p, int len)
@@ -84,7 +77,7 @@ add_chunk(JinjaEnv *env, Chunk **chunks, int *n, int *cap, const char *text,
 	}
 	(*chunks)[*n].text = text;
 	(*chunks)[*n].len = len;
-	(*chunks)[(*n)++].nchars = count_chars(text, len);
+	(*chunks)[(*n)++].nchars = jn_count_chars(text, len);
 }
 
 /* Returns how many there are. */
@@ -424,7 +417,7 @@ string_parts(JinjaEnv *env, JinjaValue *s, int width, int last_width)
 		bool		last = i == lines->u.list.n - 1;
 		char	   *repr = jn_repr_cstring(env, lines->u.list.items[i]);
 
-		if (count_chars(repr, strlen(repr)) <= (last ? last_width : width))
+		if (jn_count_chars(repr, strlen(repr)) <= (last ? last_width : width))
 			p = end;
 		/* A word and the blanks behind it at a time. */
 		while (p < end)
@@ -438,7 +431,7 @@ string_parts(JinjaEnv *env, JinjaValue *s, int width, int last_width)
 			while ((n = jn_space_len(p, end)) > 0)
 				p += n;
 			repr = jn_repr_cstring(env, jinja_string_len(env, from, p - from));
-			if (part > from && count_chars(repr, strlen(repr)) >
+			if (part > from && jn_count_chars(repr, strlen(repr)) >
 				(last && p >= end ? last_width : width))
 			{
 				JinjaValue *done = jinja_string_len(env, from, part - from);
@@ -511,7 +504,7 @@ pprint_dict(JinjaEnv *env, StringInfo buf, JinjaValue *v, int indent,
 		plain(env, buf, key, outer);
 		jn_append(env, buf, ": ", 2);
 		pprint(env, buf, jn_dict_lookup(env, v->u.dict, key),
-			   indent + count_chars(buf->data + from, buf->len - from),
+			   indent + jn_count_chars(buf->data + from, buf->len - from),
 			   i == keys->u.list.n - 1 ? allowance : 1, outer, level);
 	}
 }
@@ -530,7 +523,7 @@ pprint(JinjaEnv *env, StringInfo buf, JinjaValue *v, int indent,
 	jn_buffer_init(env, &text);
 	plain(env, &text, v, outer);
 	ends = ends_of(v);
-	if (count_chars(text.data, text.len) <= PPRINT_WIDTH - indent - allowance ||
+	if (jn_count_chars(text.data, text.len) <= PPRINT_WIDTH - indent - allowance ||
 		ends == NULL || jn_length(env, v) == 0)
 	{
 		jn_append(env, buf, text.data, text.len);

@@ -202,7 +202,7 @@ position(JinjaEnv *env, JinjaValue *v, JinjaValue **argv, bool last)
 					  what->u.string.len);
 	if (hit == NULL)
 		return -1;
-	return pg_mbstrlen_with_len(v->u.string.data, hit - v->u.string.data);
+	return jn_count_chars(v->u.string.data, hit - v->u.string.data);
 }
 
 static JinjaValue *
@@ -249,7 +249,7 @@ str_count(METHOD_ARGS)
 	if (!bounds(env, v, argv + 1, &p, &to))
 		return jinja_int(env, 0);
 	if (len == 0)
-		return jinja_int(env, pg_mbstrlen_with_len(p, to - p) + 1);
+		return jinja_int(env, jn_count_chars(p, to - p) + 1);
 	while ((p = jn_find(p, to - p, what->u.string.data, len)) != NULL)
 	{
 		n++;

@@ -585,12 +585,24 @@ jn_char_len_before(JinjaEnv *env, const char *start, const char *p)
 	return n;
 }
 
+/* In UTF-8, all bytes but those that continue a character begin one. */
+int
+jn_count_chars(const char *s, int len)
+{
+	int			n = 0;
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+		return pg_mbstrlen_with_len(s, len);
+	for (int i = 0; i < len; i++)
+		n += ((unsigned char) s[i] & 0xc0) != 0x80;
+	return n;
+}
+
 int
 jn_nchars(JinjaValue *s)
 {
 	if (s->u.string.nchars < 0)
-		s->u.string.nchars = pg_mbstrlen_with_len(s->u.string.data,
-												  s->u.string.len);
+		s->u.string.nchars = jn_count_chars(s->u.string.data, s->u.string.len);
 	return s->u.string.nchars;
 }
 
