@@ -15,13 +15,11 @@
  */
 #include "base/compat.h"
 
-#include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "libpq/pqformat.h"
 #include "miscadmin.h"
-#include "nodes/readfuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/memutils.h"
 

@@ -82,7 +82,7 @@ sql(q{DROP TABLE raw.t; CREATE SEQUENCE raw.work;
     CREATE TABLE raw.t (n int CHECK (n % 10 <> 3), work bigint DEFAULT nextval('raw.work')); SELECT dpipe._test_source('s', 'raw.t')});
 load_all('s', q{SELECT n, false AS bad, convert_to(format('{"n": %s}', n), 'UTF8') AS p FROM generate_series(0, 2999) n}, 'SELECT 1');
 is(sql('SELECT count(*), count(*) FILTER (WHERE n % 10 = 3) FROM raw.t'), '2700|0', 'every tenth is refused');
-cmp_ok(sql('SELECT last_value FROM raw.work'), '<', 3 * 3000 + 1500, 'each record is encoded three times at most') if default_path() eq 'copy';
+cmp_ok(sql('SELECT last_value FROM raw.work'), '<', 3 * 3000 + 1500, 'each record is encoded three times, or hardly more') if default_path() eq 'copy';
 
 unlike(slurp_file($node->logfile), qr/WARNING|leak/, 'no warning in the log');
 $node->stop;
