@@ -36,17 +36,35 @@ makes_relation(const PjNode *node)
 	return is_kind(node, "seed") || is_kind(node, "snapshot") || is_kind(node, "source");
 }
 
-/* Is this part printed, by dbt_project.yml and the node's own config? */
-bool
-pj_is_quoted(const PjNode *node, const char *part)
+/* What the node itself says of this part, or NULL. */
+static PdDoc *
+own_quoting(const PjNode *node, const char *part)
 {
 	PdDoc	   *own = pd_get(pd_get(node->config, "quoting"), part);
 
-	if (own == NULL && is_kind(node, "source"))
+	if (pd_is_null(own) && is_kind(node, "source"))
 		own = pd_get(pd_get(node->more, "quoting"), part);
-	else if (own == NULL)
+	return pd_is_null(own) ? NULL : own;
+}
+
+/* As relation_name has it: dbt_project.yml is asked, too. */
+static bool
+is_named_quoted(const PjNode *node, const char *part)
+{
+	PdDoc	   *own = own_quoting(node, part);
+
+	if (own == NULL)
 		own = pd_get(node->project->quoting, part);
 	return pd_is_null(own) || pd_truth(own);
+}
+
+/* As templates print it: source() does not ask dbt_project.yml. */
+bool
+pj_is_quoted(const PjNode *node, const char *part)
+{
+	PdDoc	   *own = own_quoting(node, part);
+
+	return is_kind(node, "source") ? own == NULL || pd_truth(own) : is_named_quoted(node, part);
 }
 
 static void
@@ -56,19 +74,13 @@ append_part(StringInfo buf, const PjNode *node, const char *part, const char *na
 		return;
 	if (buf->len > 0)
 		appendStringInfoChar(buf, '.');
-	if (!pj_is_quoted(node, part))
+	if (!is_named_quoted(node, part))
 	{
 		appendStringInfoString(buf, name);
 		return;
 	}
-	appendStringInfoChar(buf, '"');
-	for (; *name; name++)
-	{
-		if (*name == '"')
-			appendStringInfoChar(buf, '"');
-		appendStringInfoChar(buf, *name);
-	}
-	appendStringInfoChar(buf, '"');
+	/* As it stands, as dbt does. */
+	appendStringInfo(buf, "\"%s\"", name);
 }
 
 char *

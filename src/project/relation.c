@@ -22,7 +22,7 @@ static const JinjaObjectOps relation_ops;
 /* ---------- printing ---------- */
 
 static void
-append_part(StringInfo buf, const char *part, bool quoted)
+append_part(StringInfo buf, const char *part, bool quoted, bool as_given)
 {
 	if (buf->len > 0)
 		appendStringInfoChar(buf, '.');
@@ -34,7 +34,7 @@ append_part(StringInfo buf, const char *part, bool quoted)
 	appendStringInfoChar(buf, '"');
 	for (; *part; part++)
 	{
-		if (*part == '"')
+		if (*part == '"' && !as_given)
 			appendStringInfoChar(buf, '"');
 		appendStringInfoChar(buf, *part);
 	}
@@ -49,9 +49,9 @@ dpipe_relation_render(const DpipeRelation *rel)
 	initStringInfo(&buf);
 	for (int i = 0; i < DPIPE_PARTS; i++)
 		if (rel->path[i] != NULL && !rel->hidden[i])
-			append_part(&buf, rel->path[i], !rel->unquoted[i]);
+			append_part(&buf, rel->path[i], !rel->unquoted[i], rel->as_given);
 	if (rel->view != NULL)
-		append_part(&buf, rel->view, false);
+		append_part(&buf, rel->view, false, false);
 	return buf.data;
 }
 

@@ -29,6 +29,7 @@ typedef struct DpipeRelation
 	const char *type;			/* table, view, materialized_view, cte, ...; NULL: unknown */
 	bool		unquoted[DPIPE_PARTS];
 	bool		hidden[DPIPE_PARTS];	/* not printed */
+	bool		as_given;		/* quotes in names are not doubled: a project's own names */
 	bool		limited;		/* prints as a subquery of "limit" rows */
 	int64		limit;
 	bool		no_alias;		/* such a subquery has no name */

@@ -143,6 +143,7 @@ pj_node_relation(PjScope *scope, const PjNode *node)
 	}
 	if (strcmp(node->resource_type, "function") == 0)
 		rel.type = "function";
+	rel.as_given = true;
 	rel.limited = scope->empty && node != scope->node;
 	for (int i = 0; i < DPIPE_PARTS; i++)
 		if (rel.path[i] != NULL)
@@ -646,6 +647,14 @@ lookup(JinjaEnv *env, void *arg, const char *name)
 	return value != NULL ? value : pj_function(scope, name);
 }
 
+static bool
+is_unquoted(const PjLoad *load, const char *part)
+{
+	PdDoc	   *given = load->root != NULL ? pd_get(load->root->quoting, part) : NULL;
+
+	return !pd_is_null(given) && !pd_truth(given);
+}
+
 void
 pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *node)
 {
@@ -659,6 +668,9 @@ pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *no
 	scope->host.context = scope->context;
 	if (node != NULL)
 		jinja_env_on_call(scope->env, note_call, scope);
+	scope->host.unquoted_database = is_unquoted(load, "database");
+	scope->host.unquoted_schema = is_unquoted(load, "schema");
+	scope->host.unquoted_identifier = is_unquoted(load, "identifier");
 	scope->host.find_macro = find_macro;
 	scope->host.search_order = search_order;
 	scope->host.arg = scope;

@@ -268,7 +268,8 @@ pj_settle(PjLoad *load, const char *prefix, const char *text, int len)
 	project->vars = pd_get(project->doc, "vars");
 	if (!pd_is(project->vars, PD_DICT))
 		project->vars = pd_dict();
-	project->quoting = pd_get(project->doc, "quoting");
+	/* That of the project which uses a package is in force in it. */
+	project->quoting = load->root != NULL ? load->root->quoting : pd_get(project->doc, "quoting");
 	if (!pd_is(project->quoting, PD_DICT))
 		project->quoting = pd_dict();
 	check_required_version(project);
