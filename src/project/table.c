@@ -173,9 +173,6 @@ fn_values_without_nulls(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return filtered_values(env, arg, false);
 }
 
-static const char *const type_names[] = {"Integer", "Number", "Boolean", "Date", "DateTime",
-"Text"};
-
 static const DpipeMember sequence_members[] = {
 	{"dict", fn_dict},
 	{"get", fn_get},
@@ -202,7 +199,7 @@ sequence_attribute(JinjaEnv *env, void *object, const char *name)
 		if (strcmp(name, "name") == 0)
 			return jinja_string(env, s->name);
 		if (strcmp(name, "data_type") == 0)
-			return jinja_string(env, type_names[s->type]);
+			return dpipe_cell_type_value(env, s->type);
 		v = dpipe_member(env, column_members, name, s);
 	}
 	return v != NULL ? v : sequence_find(s, name);
@@ -805,7 +802,7 @@ column_types(JinjaEnv *env, const DpipeTable *table)
 	const char **names = palloc(sizeof(char *) * Max(table->ncols, 1));
 
 	for (int c = 0; c < table->ncols; c++)
-		names[c] = type_names[table->types[c]];
+		names[c] = dpipe_cell_type_name(table->types[c]);
 	return names_tuple(env, table->ncols, names);
 }
 
@@ -870,7 +867,7 @@ table_to_string(JinjaEnv *env, void *object)
 		JinjaValue **row = dpipe_table_add_row(env, structure);
 
 		row[0] = jinja_string(env, table->names[c]);
-		row[1] = jinja_string(env, type_names[table->types[c]]);
+		row[1] = jinja_string(env, dpipe_cell_type_name(table->types[c]));
 	}
 	return dpipe_table_text(env, structure, 0, 0, 0);
 }

@@ -20,6 +20,10 @@ typedef enum DpipeCellType
 	DPIPE_CELL_TEXT,
 } DpipeCellType;
 
+/* agatetype.c */
+extern const char *dpipe_cell_type_name(DpipeCellType type);
+extern JinjaValue *dpipe_cell_type_value(JinjaEnv *env, DpipeCellType type);
+
 typedef struct DpipeTable
 {
 	int			ncols;

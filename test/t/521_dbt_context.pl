@@ -107,6 +107,12 @@ is($node->sql("SELECT dpipe_compile('mine')"), "select 'mine model.dpipe.mine 1 
 like($err, qr/Invalid inline model config/, 'config() says something, as in dbt');
 $node->sql("SELECT dpipe_drop_model('mine')");
 
+# Columns of a result know agate's types.
+is($node->sql(q[SELECT dpipe_compile(inline => $t$
+{%- set t = run_query("select 1.50 as n, 2 as i, true as b, date '2024-01-02' as d, timestamp '2024-01-02 03:04:05' as s, 'x' as t, null::numeric as z") -%}
+{% for c in (t.columns if execute else []) %}{{ [c.data_type.jsonify(c[0]), c.data_type.csvify(c[0])] | tojson }} {% endfor -%} $t$)]),
+    '[1.5, "1.50"] [2, "2"] [true, "True"] ["2024-01-02", "2024-01-02"] ["2024-01-02T03:04:05", "2024-01-02T03:04:05"] ["x", "x"] [null, null] ', 'values as json and csv have them');
+
 # YAML knows little.
 $node->sql(q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: y\nversion: \"1.0\"", "models/m.sql": "select 1",
   "models/m.yml": "models:\n  - name: m\n    config: {meta: {a: \"{{ adapter is defined }}{{ run_query is defined }}{{ target.name }}\"}}"}')]);
