@@ -218,6 +218,7 @@ run(JinjaEnv *env, JinjaContext *context, StringInfo out, JnNative *native,
 	env->node = NULL;
 	env->scope = NULL;
 	env->context = context;
+	env->seen = env->updates;
 	env->catching = 0;
 	PG_TRY();
 	{
@@ -236,6 +237,7 @@ run(JinjaEnv *env, JinjaContext *context, StringInfo out, JnNative *native,
 		env->scope = saved.scope;
 		env->context = saved.context;
 		env->catching = saved.catching;
+		env->seen = saved.seen;
 		env->filter_input = saved.filter_input;
 		env->depth = saved.depth;
 	}

@@ -156,6 +156,15 @@ extern JinjaContext *jinja_current_context(JinjaEnv *env);
 /* What "name" is in "context" (NULL: among the globals); NULL: undefined. */
 extern JinjaValue *jinja_context_get(JinjaEnv *env, JinjaContext *context,
 									 const char *name);
+/*
+ * Give a name another value, or with NULL none: macros of templates and
+ * templates that begin later see it, as does jinja_context_get(); what is being
+ * rendered does not, and neither do macros defined in it.
+ */
+extern void jinja_context_update(JinjaEnv *env, JinjaContext *context,
+								 const char *name, JinjaValue *value);
+/* Name "i" of those updated, the newest first; NULL: there are no more. */
+extern const char *jinja_context_updated(const JinjaContext *context, int i);
 /* Forget what "lookup" gave for "name". */
 extern void jinja_context_unset(JinjaEnv *env, JinjaContext *context,
 								const char *name);

@@ -82,6 +82,7 @@ typedef struct JnMacro
 	const char *template_name;
 	const char *name;			/* NULL: the caller() of a call block */
 	const char *mark;			/* of the host's, or NULL */
+	int			seen;			/* env->seen where it was defined; -1: that of its call */
 } JnMacro;
 
 struct JinjaValue
@@ -361,6 +362,7 @@ struct JinjaContext
 	JinjaLookup lookup;
 	void	   *arg;
 	JnDict		vars;
+	struct JnUpdate *updates;	/* the newest first */
 };
 
 /* What jinja_render_native() has collected. */
@@ -422,6 +424,10 @@ struct JinjaEnv
 	JnNative   *native;			/* NULL: text is rendered */
 	JinjaValue *filter_input;	/* what a filter block applies to */
 	struct JnCallFrame *frames;
+
+	/* jinja_context_update() */
+	int			updates;		/* of all contexts */
+	int			seen;			/* those that there were when this template, or macro, began */
 
 	/* jinja_return() */
 	int			catching;		/* macros being called that it can end */
@@ -863,6 +869,7 @@ extern void jn_trim_cache(void);
 extern JinjaValue *jn_literal(JinjaEnv *env, const char *text, int len);
 
 /* context.c */
+/* What what is evaluated now sees there. */
 extern JinjaValue *jn_lookup(JinjaEnv *env, JinjaContext *context,
 							 JinjaValue *name);
 

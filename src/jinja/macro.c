@@ -21,6 +21,7 @@ jn_macro_value(JinjaEnv *env, const JnMacroDef *def)
 	v->u.macro.closure = env->scope;
 	v->u.macro.context = env->context;
 	v->u.macro.template_name = env->tmpl_name;
+	v->u.macro.seen = env->seen;
 	v->u.macro.name = def->name == NULL ? NULL : def->name->u.string.data;
 	return v;
 }
@@ -160,6 +161,7 @@ run_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args,
 
 	jn_buffer_init(env, &out);
 	env->context = macro->context;
+	env->seen = macro->seen < 0 ? env->updates : macro->seen;
 	jn_scope_push(env, macro->closure);
 	jn_scope_hide(env, &macro->def->body);
 	bind(env, macro, args);
@@ -209,6 +211,7 @@ jn_call_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	JinjaValue *outer_input = env->filter_input;
 	int			outer_depth = env->depth;
 	int			outer_catching = env->catching;
+	int			outer_seen = env->seen;
 	JnCallFrame frame;
 	JinjaValue *result;
 
@@ -232,6 +235,7 @@ jn_call_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	env->filter_input = outer_input;
 	env->depth = outer_depth;
 	env->catching = outer_catching;
+	env->seen = outer_seen;
 	return result;
 }
 
@@ -281,6 +285,7 @@ jinja_macro(JinjaEnv *env, JinjaContext *context, JinjaTemplate *tmpl, int i)
 	v->u.macro.def = &tmpl->macros[i]->u.macro;
 	v->u.macro.context = context;
 	v->u.macro.template_name = tmpl->name;
+	v->u.macro.seen = -1;
 	v->u.macro.name = tmpl->infos[i].name;
 	return v;
 }

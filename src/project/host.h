@@ -10,6 +10,7 @@
  *		constraint.c	constraints of contracts as SQL
  *		query.c			SQL that a template runs
  *		table.c			what a query gives: agate's table, rows and columns
+ *		agatetype.c		the types of its columns
  *		relation.c		relations as values, api.Relation
  *		column.c		columns as values, api.Column
  *		invocation.c	the call: its id, flags, arguments, target
@@ -160,17 +161,24 @@ extern JinjaValue *dpipe_config_value(JinjaEnv *env, const DpipeConfigOps *ops, 
 /* NULL: there is none */
 typedef JinjaValue *(*DpipeNamesGet) (void *arg, const char *name);
 typedef List *(*DpipeNamesList) (void *arg);	/* char * */
+/* NULL: the name is taken away */
+typedef void (*DpipeNamesPut) (void *arg, const char *name, JinjaValue *value);
 
 typedef struct DpipeNames
 {
 	DpipeNamesGet get;
 	DpipeNamesList list;
+	DpipeNamesPut put;			/* NULL: templates change nothing */
 	void	   *arg;
 } DpipeNames;
 
-/* A dict of what "get" gives. */
+/* A dict of what "get" gives; what templates put there is for "put". */
 extern JinjaValue *dpipe_names_value(JinjaEnv *env, DpipeNamesGet get, DpipeNamesList list,
 									 void *arg);
+extern JinjaValue *dpipe_writable_names(JinjaEnv *env, DpipeNamesGet get, DpipeNamesList list,
+										DpipeNamesPut put, void *arg);
+/* "context": "list" and what was put there, of the names of a rendering. */
+extern List *dpipe_with_updates(const JinjaContext *context, List *list);
 /* What a template of a node finds besides macros and packages. */
 extern List *dpipe_context_names(void);
 

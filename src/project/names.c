@@ -106,12 +106,93 @@ static const DpipeMember members[] = {
 	{NULL}
 };
 
+/* ---------- changes ---------- */
+
+static JinjaValue *
+names_update(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	const DpipeNames *names = arg;
+	JinjaValue *given = jinja_dict(env);
+
+	(void) jinja_call(env, jinja_attribute(env, given, "update"), args);
+	for (int i = 0; i < jinja_length(given); i++)
+	{
+		JinjaValue *key;
+		JinjaValue *value;
+
+		jinja_dict_entry(given, i, &key, &value);
+		if (jinja_kind(key) == JINJA_STRING)
+			names->put(names->arg, jinja_to_cstring(env, key), value);
+	}
+	return jinja_none(env);
+}
+
+static JinjaValue *
+names_setdefault(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	const DpipeNames *names = arg;
+	char	   *name = dpipe_arg_text(env, args, 0, "key", "setdefault");
+	JinjaValue *value = names->get(names->arg, name);
+
+	if (value == NULL)
+	{
+		value = jinja_arg(args, 1, "default");
+		if (value == NULL)
+			value = jinja_none(env);
+		names->put(names->arg, name, value);
+	}
+	return value;
+}
+
+static JinjaValue *
+names_pop(JinjaEnv *env, void *arg, const JinjaArgs *args)
+{
+	const DpipeNames *names = arg;
+	char	   *name = dpipe_arg_text(env, args, 0, "key", "pop");
+	JinjaValue *value = names->get(names->arg, name);
+
+	if (value != NULL)
+		names->put(names->arg, name, NULL);
+	else if ((value = jinja_arg(args, 1, "default")) == NULL)
+		jinja_raise(env, ERRCODE_UNDEFINED_OBJECT, "'%s'", name);
+	return value;
+}
+
+static const DpipeMember changes[] = {
+	{"pop", names_pop},
+	{"setdefault", names_setdefault},
+	{"update", names_update},
+	{NULL}
+};
+
+List *
+dpipe_with_updates(const JinjaContext *context, List *list)
+{
+	const char *name;
+
+	for (int i = 0; (name = jinja_context_updated(context, i)) != NULL; i++)
+	{
+		bool		listed = false;
+		ListCell   *lc;
+
+		foreach(lc, list)
+			listed = listed || strcmp(lfirst(lc), name) == 0;
+		if (!listed)
+			list = lappend(list, (void *) name);
+	}
+	return list;
+}
+
+/* ---------- the dict ---------- */
+
 static JinjaValue *
 names_attribute(JinjaEnv *env, void *object, const char *name)
 {
 	const DpipeNames *names = object;
 	JinjaValue *member = dpipe_member(env, members, name, object);
 
+	if (member == NULL && names->put != NULL)
+		member = dpipe_member(env, changes, name, object);
 	return member != NULL ? member : names->get(names->arg, name);
 }
 
@@ -162,10 +243,18 @@ static const JinjaObjectOps names_ops = {
 JinjaValue *
 dpipe_names_value(JinjaEnv *env, DpipeNamesGet get, DpipeNamesList list, void *arg)
 {
+	return dpipe_writable_names(env, get, list, NULL, arg);
+}
+
+JinjaValue *
+dpipe_writable_names(JinjaEnv *env, DpipeNamesGet get, DpipeNamesList list, DpipeNamesPut put,
+					 void *arg)
+{
 	DpipeNames *names = MemoryContextAlloc(jinja_env_context(env), sizeof(DpipeNames));
 
 	names->get = get;
 	names->list = list;
+	names->put = put;
 	names->arg = arg;
 	return jinja_object(env, &names_ops, names);
 }

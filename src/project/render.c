@@ -549,13 +549,22 @@ context_get(void *arg, const char *name)
 	return jinja_context_get(r->host->env, r->host->context, name);
 }
 
+static void
+context_put(void *arg, const char *name, JinjaValue *value)
+{
+	DpipeRendering *r = arg;
+
+	jinja_context_update(r->host->env, r->host->context, name, value);
+}
+
 static List *
 context_list(void *arg)
 {
 	DpipeRendering *r = arg;
 	List	   *names = list_concat(dpipe_context_names(), dpipe_builtin_names(r->host));
 
-	return lappend(lappend(lappend(lappend(names, "builtins"), "context"), "dbt"), "dpipe");
+	names = lappend(lappend(lappend(lappend(names, "builtins"), "context"), "dbt"), "dpipe");
+	return dpipe_with_updates(r->host->context, names);
 }
 
 static JinjaValue *
@@ -591,7 +600,7 @@ node_value(JinjaEnv *env, DpipeRendering *r, const char *name)
 	if (strcmp(name, "builtins") == 0)
 		return dpipe_names_value(env, builtins_get, builtins_list, r);
 	if (strcmp(name, "context") == 0)
-		return dpipe_names_value(env, context_get, context_list, r);
+		return dpipe_writable_names(env, context_get, context_list, context_put, r);
 	if (strcmp(name, "schema") == 0)
 		return jinja_string(env, r->node->schema);
 	if (strcmp(name, "database") == 0)

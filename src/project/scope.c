@@ -496,6 +496,14 @@ context_get(void *arg, const char *name)
 	return jinja_context_get(scope->env, scope->context, name);
 }
 
+static void
+context_put(void *arg, const char *name, JinjaValue *value)
+{
+	PjScope    *scope = arg;
+
+	jinja_context_update(scope->env, scope->context, name, value);
+}
+
 static List *
 builtins_list(void *arg)
 {
@@ -525,7 +533,7 @@ context_list(void *arg)
 		names = lappend(names, lfirst(lc));
 	}
 	hash_destroy(seen);
-	return names;
+	return dpipe_with_updates(scope->context, names);
 }
 
 JinjaValue *
@@ -602,7 +610,7 @@ node_name(PjScope *scope, const char *name)
 	if (strcmp(name, "builtins") == 0)
 		return dpipe_names_value(env, builtins_get, builtins_list, scope);
 	if (strcmp(name, "context") == 0)
-		return dpipe_names_value(env, context_get, context_list, scope);
+		return dpipe_writable_names(env, context_get, context_list, context_put, scope);
 	return NULL;
 }
 
