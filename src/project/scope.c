@@ -572,8 +572,6 @@ node_name(PjScope *scope, const char *name)
 		const char *name;
 		JinjaFunction fn;
 	}			functions[] = {
-		{"ref", fn_ref},
-		{"source", fn_source},
 		{"metric", fn_metric},
 		{"function", fn_function},
 		{"is_incremental", fn_is_incremental},
@@ -586,6 +584,8 @@ node_name(PjScope *scope, const char *name)
 			!(scope->host.execute && (functions[i].fn == fn_is_incremental ||
 									  functions[i].fn == fn_should_full_refresh)))
 			return jinja_function(env, functions[i].name, functions[i].fn, scope);
+	if (strcmp(name, "ref") == 0 || strcmp(name, "source") == 0)
+		return pj_resolver_value(scope, *name == 's', *name == 's' ? fn_source : fn_ref);
 	if (strcmp(name, "config") == 0)
 		return pj_config_value(scope);
 	if (strcmp(name, "this") == 0 && scope->node != NULL)

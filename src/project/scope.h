@@ -5,6 +5,7 @@
  *		scope.c			names: macros, the node, dbt's functions
  *		scope_config.c	config and var
  *		functions.c		functions that know nothing of nodes
+ *		runtimeconfig.c	ref and source as objects: ref.config
  *		naming.c		generate_schema_name and its kin
  *		runtime.c		ref(), source(), dpipe.new_rows() when nodes are compiled
  */
@@ -53,6 +54,9 @@ extern char *pj_with_ephemeral(PjScope *scope, const char *text, bool full_refre
 extern JinjaValue *pj_config_value(PjScope *scope);
 extern JinjaValue *pj_var_value(PjScope *scope);
 extern PdDoc *pj_config_lookup(PjScope *scope, const char *key);
+
+/* runtimeconfig.c: ref or source, which "fn" is called as */
+extern JinjaValue *pj_resolver_value(PjScope *scope, bool source, JinjaFunction fn);
 
 /* naming.c */
 extern JinjaValue *pj_naming_function(PjScope *scope, const char *name);

@@ -1,0 +1,3 @@
+{% macro remember(key, value) %}{% do context.update({key: value}) %}{{ context[key] }} {{ market_note is defined }}{% endmacro %}
+
+{% macro remembered() %}{{ market_note | default('nothing') }} {{ context.get('market_note') }}{% endmacro %}
