@@ -108,7 +108,7 @@ SKIP:
     my $python = $ENV{DPIPE_DBT_PYTHON};
     my @dirs = grep { -f "$_/dbt_project.yml" } glob("$projects/*");
     cmp_ok(scalar @dirs, '>', 0, 'there are projects');
-    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), 2 * @dirs
+    skip 'no dbt: ' . ($ENV{DPIPE_DBT_SKIP} // 'test/lib/dbt_fetch.sh was not run'), 3 * @dirs
         unless $python;
     foreach my $project (@dirs)
     {
@@ -121,11 +121,11 @@ SKIP:
         local $ENV{PGUSER} = 'postgres';
         my @selections = -f "$project.selections" ? ('--selections', "$project.selections") : ();
         push @selections, '--before', before($project, "$dir/before") if -d "$projects/../before/" . basename($project);
-        foreach my $command ([ 'compare.py', '--compile' ], [ 'select', @selections ])
+        foreach my $command (['compile'], ['manifest'], [ 'select', @selections ])
         {
             my ($script, @options) = @$command;
             my $output = '';
-            my $ok = IPC::Run::run([ $python, "$top/test/dbt/$script", @options, $copy, '--', '-d', $node->connstr('postgres') ],
+            my $ok = IPC::Run::run([ $python, "$top/test/dbt/$script", '--dbt', $python, '--make-profile', @options, $copy, '--', '-d', $node->connstr('postgres') ],
                 '>', \$output, '2>&1');
             ok($ok, "$project is as dbt has it: $script") or diag($output);
             note($output);

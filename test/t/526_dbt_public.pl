@@ -31,11 +31,11 @@ foreach my $i (0 .. $#projects)
     system('cp', '-r', $project, $copy) == 0 or die "$project cannot be copied";
     $node->safe_psql('postgres', "CREATE DATABASE $database");
     $node->safe_psql($database, 'CREATE EXTENSION dpipe');
-    foreach my $command ([ 'compile', '--dbt', $python, '--make-profile', '--build' ], ['compare.py'], ['select'])
+    foreach my $command ([ 'compile', '--build' ], ['manifest'], ['select'])
     {
         my ($script, @options) = @$command;
         my $output = '';
-        my $ok = IPC::Run::run([ $python, "$top/test/dbt/$script", @options, $copy, '--', '-d', $node->connstr($database) ],
+        my $ok = IPC::Run::run([ $python, "$top/test/dbt/$script", '--dbt', $python, '--make-profile', @options, $copy, '--', '-d', $node->connstr($database) ],
             '>', \$output, '2>&1');
         ok($ok, "$project is as dbt has it: $script") or diag($output);
         note($output);
