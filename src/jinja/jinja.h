@@ -195,8 +195,9 @@ typedef struct JinjaDialect
 	bool		annotations;	/* {% macro m(a: list[string]) %} is allowed */
 	bool		macros_hidden;	/* {% macro %} defines no variable, only a macro
 								 * that is listed */
-	bool		strays_skipped; /* an end tag that ends nothing is no error:
-								 * jinja_template_stray() has it */
+	bool		strays_skipped; /* an end tag that ends nothing and a tag that
+								 * nobody knows are no errors outside of
+								 * blocks: jinja_template_stray() has them */
 } JinjaDialect;
 
 /*

@@ -351,7 +351,7 @@ struct JinjaTemplate
 	int			nmacros;
 	JnNode	  **macros;
 	JinjaMacroInfo *infos;
-	JnNodeList	strays;			/* constants: names of skipped end tags */
+	JnNodeList	strays;			/* constants: names of skipped tags */
 };
 
 /* ---------- the environment ---------- */

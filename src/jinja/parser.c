@@ -757,15 +757,17 @@ unknown_tag(JnParser *p, const JnToken *tok)
 					tok->data);
 }
 
-/* An end tag with nothing open, if the dialect takes that; as no text. */
+/*
+ * An end tag with nothing open, or one that nobody knows, outside of all
+ * blocks: no text, if the dialect takes that.
+ */
 static JnNode *
-parse_stray_end(JnParser *p, const JnToken *tok)
+parse_stray(JnParser *p, const JnToken *tok)
 {
 	JnNode	   *stray;
 	JnNode	   *nothing;
 
 	if (p->dialect == NULL || !p->dialect->strays_skipped || p->ends != NULL ||
-		strncmp(tok->data, "end", 3) != 0 ||
 		strcmp(tok->data, "endif") == 0 || strcmp(tok->data, "endfor") == 0)
 		return NULL;
 	stray = jn_node(p, JN_CONST, tok);
@@ -773,7 +775,9 @@ parse_stray_end(JnParser *p, const JnToken *tok)
 	jn_node_append(&p->strays, stray);
 	nothing = jn_node(p, JN_DATA, tok);
 	nothing->u.value = jn_string_static(CurrentMemoryContext, "", 0);
-	jn_parser_next(p);
+	do
+		jn_parser_next(p);
+	while (p->tok.type != JN_TOK_BLOCK_END && p->tok.type != JN_TOK_EOF);
 	return nothing;
 }
 
@@ -795,7 +799,7 @@ parse_statement(JnParser *p)
 			if (strcmp(tag->name, tok.data) == 0)
 				node = parse_dialect_block(p, tag, &tok);
 	if (node == NULL)
-		node = parse_stray_end(p, &tok);
+		node = parse_stray(p, &tok);
 	if (node == NULL)
 		unknown_tag(p, &tok);
 	p->depth--;

@@ -85,8 +85,9 @@ SKIP:
 
 # An end tag that ends nothing is said and left out, as dbt does.
 my (undef, undef, $said) = $node->psql('postgres', q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: y\nversion: \"1.0\"", "models/m.sql": "select {{ mm() }}",
-  "macros/mm.sql": "{% macro mm() %}1{% endmacro %}\n\n{% endmacro %}\n{% macro nn() %}2{% endmacro %}"}')]);
+  "macros/mm.sql": "{% macro mm() %}1{% endmacro %}\n\n{% endmacro %}\n{% https://example.com/1 see %}{% import x %}{% macro nn() %}2{% endmacro %}"}')]);
 like($said, qr{WARNING:  macros/mm\.sql: Found unexpected 'endmacro' block tag\.\n.*DETAIL:  Line 3\.}s, 'a stray end tag');
+like($said, qr{WARNING:  macros/mm\.sql: Found unexpected 'https' block tag\.\n.*DETAIL:  Line 4\.}s, 'a tag that nobody knows');
 is($node->sql(q[SELECT dpipe_compile('m', options => '{"project": "y"}') || dpipe_compile(inline => '{{ nn() }}', options => '{"project": "y"}')]),
     'select 12', 'is left out');
 (undef, undef, $said) = $node->psql('postgres', q[SELECT count(*) FROM dpipe_load_files('{"dbt_project.yml": "name: z\nversion: \"1.0\"", "models/m.sql": "select 1 {% endmacro %}"}')]);
