@@ -473,13 +473,17 @@ adapter_execute(JinjaEnv *env, void *arg, const JinjaArgs *args)
 	return jinja_tuple(env, 2, pair);
 }
 
-/* add_query(sql, …): (connection, cursor) of a driver that is not there */
+/* add_query(sql, auto_begin=True, bindings=None, …): (connection, cursor) of a driver that is not there */
 static JinjaValue *
 adapter_add_query(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	JinjaValue *pair[2] = {jinja_none(env)};
+	char	   *sql = dpipe_arg_text(env, args, 0, "sql", "add_query");
+	JinjaValue *bindings = dpipe_arg_given(args, 2, "bindings");
 
-	pair[1] = dpipe_host_execute(arg, dpipe_arg_text(env, args, 0, "sql", "add_query"), 0, NULL);
+	if (bindings != NULL && jinja_truth(env, bindings))
+		sql = dpipe_bound_sql(env, sql, bindings);
+	pair[1] = dpipe_host_execute(arg, sql, 0, NULL);
 	return jinja_tuple(env, 2, pair);
 }
 

@@ -9,6 +9,7 @@
  *		dispatch.c		adapter.dispatch
  *		constraint.c	constraints of contracts as SQL
  *		query.c			SQL that a template runs
+ *		binding.c		values in the place of %s
  *		table.c			what a query gives: agate's table, rows and columns
  *		agatetype.c		the types of its columns
  *		relation.c		relations as values, api.Relation
@@ -139,6 +140,11 @@ extern JinjaValue *dpipe_host_rows(DpipeHost *host, const char *sql, int nparams
 extern JinjaValue *dpipe_host_query_columns(DpipeHost *host, const char *sql);
 extern JinjaValue *dpipe_response_value(JinjaEnv *env, const char *message, const char *code,
 										JinjaValue *rows_affected);
+
+/* ---------- binding.c ---------- */
+
+/* The statement with a list of values in the place of its %s. */
+extern char *dpipe_bound_sql(JinjaEnv *env, const char *sql, JinjaValue *bindings);
 
 /* ---------- config_object.c ---------- */
 

@@ -271,6 +271,10 @@ $cases{'What templates find'} = {
         is(inline("{% call statement('x', fetch_result=true) %}select current_user::text{% endcall %}{% if execute %}{{ load_result('x').data[0][0] }}{% endif %}"), said('SELECT current_user'), 'statement');
         said("BEGIN; SELECT dpipe_compile(inline => \$t\$\{% do run_query('insert into s.t values (9)') %}\$t\$); ROLLBACK");
         is(said('SELECT count(*) FROM s.t WHERE id = 9'), 0, 'in the transaction of the caller');
+        is(inline("{% if execute %}{% do adapter.add_query('create temp table b as select %s as i, %s as t, %s as n, %s as d, %s as m, %s as p', bindings=[-1, \"it's %s\", none, modules.datetime.date(2024, 2, 29), 1.5, true]) %}"
+                . "{% for r in run_query('select i, t, n, d, m, p, pg_typeof(d)::text as x from b').rows %}{{ r.values() | list }}{% endfor %}{% endif %}"),
+            q{[-1, "it's %s", None, datetime.date(2024, 2, 29), Decimal('1.5'), True, 'date']}, 'values in the place of %s');
+        like(inline("{% do adapter.add_query('select %s', bindings=[1, 2]) %}"), qr/^22023 not all arguments converted/, 'as many as there are');
     },
     '`invocation_id`, `invocation_args_dict`, `selected_resources`, `dbt_metadata_envs`' => sub {
         my ($cell, $name) = @_;
