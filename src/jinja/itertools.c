@@ -380,12 +380,15 @@ it_starmap(JinjaEnv *env, void *arg, const JinjaArgs *args)
 static JinjaValue *
 it_tee(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	JinjaValue *list = jinja_to_list(env, jn_need_arg(env, args, 0, "iterable"));
+	JinjaValue *list = jn_need_arg(env, args, 0, "iterable");
 	int64		n = jn_optional_int(env, args, 1, "n", 2);
 	JinjaValue *result;
 
 	if (n < 0)
 		jn_raise_type(env, "n must be >= 0");
+	/* For none, Python does not even look at it. */
+	if (n > 0)
+		list = jinja_to_list(env, list);
 	result = jn_list_sized(env, JINJA_TUPLE, n);
 	for (int64 i = 0; i < n; i++)
 	{
