@@ -25,6 +25,36 @@ is_callers(const DpipeNode *own)
 	return OidIsValid(own->owner) ? dpipe_may_act_as(own->owner) : superuser();
 }
 
+/* Is it the id of a model of dpipe_create_model, whose name may look like a version? */
+static bool
+names_parent(const DpipeNode *own, const char *id)
+{
+	ListCell   *lc;
+
+	foreach(lc, own->parents)
+	{
+		const DpipeNode *parent = lfirst(lc);
+
+		if (parent->type == DPIPE_NODE_MODEL && strcmp(parent->unique_id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The version behind the last ".v" of a name, which is cut off; NULL: there is none. */
+static char *
+cut_version(char *name)
+{
+	char	   *found = NULL;
+
+	for (char *p = strstr(name, ".v"); p != NULL; p = strstr(p + 1, ".v"))
+		found = p;
+	if (found == NULL)
+		return NULL;
+	*found = '\0';
+	return found + 2;
+}
+
 /* What texts call references, by the ids that are kept of them. */
 static PdDoc *
 refs_of(const DpipeNode *own)
@@ -36,16 +66,15 @@ refs_of(const DpipeNode *own)
 	{
 		char	   *package = pstrdup((char *) lfirst(lc) + strlen("model."));
 		char	   *name = strchr(package, '.');
-		char	   *version;
+		char	   *version = NULL;
 		PdDoc	   *ref = pd_dict();
 
 		*name++ = '\0';
-		version = strstr(name, ".v");
-		if (version != NULL)
-			*version = '\0';
+		if (!names_parent(own, lfirst(lc)))
+			version = cut_version(name);
 		pd_put(ref, "name", pd_string(name));
 		pd_put(ref, "package", strcmp(package, DPIPE_PACKAGE) == 0 ? pd_null() : pd_string(package));
-		pd_put(ref, "version", version != NULL ? pd_string(version + 2) : pd_null());
+		pd_put(ref, "version", version != NULL ? pd_string(version) : pd_null());
 		pd_append(refs, ref);
 	}
 	return refs;

@@ -137,6 +137,9 @@ is(value('dpipe_manifest()', 'parent_map,model.dpipe.mine') , '', 'what was drop
 is(value('dpipe_catalog()', 'sources,source.dpipe.s.raw,columns,t,type'), 'integer', 'a catalog without a project');
 is(said("SET ROLE stranger; SELECT dpipe_manifest() -> 'nodes' ?| ARRAY['model.dpipe.alone', 'model.dpipe.last'], dpipe_manifest() -> 'nodes' ? 'model.dpipe.theirs', dpipe_manifest() -> 'sources'"), 'f|t|{}', 'a stranger has its own');
 said("SELECT dpipe_drop_model('alone')");
+said(q[SELECT dpipe_create_model('a.view', 'select 1 as x'), dpipe_create_model('of_a_view', $$select * from {{ ref('a.view') }}$$)]);
+is(value('dpipe_manifest()', 'nodes,model.dpipe.of_a_view,refs'), '[{"name": "a.view", "package": null, "version": null}]', 'a name that looks like a version');
+said("SELECT dpipe_drop_model('of_a_view'), dpipe_drop_model('a.view')");
 
 # New rows.
 delete @shop{qw(models/reader.sql models/two.sql)};
