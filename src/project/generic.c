@@ -464,18 +464,28 @@ find_references(Test *t, PjNode *node)
 	pd_append(node->refs, ref);
 }
 
+/* What a test is for, be it disabled. */
 static PjNode *
 attached_node(const Test *t)
 {
 	const char *name = pd_get_text(t->target, "name");
 	bool		disabled;
 	PjNode	   *node;
+	ListCell   *lc;
 
 	if (t->table != NULL)
 		return NULL;
 	node = pj_find_ref(t->load, name, t->file->project->name, t->version, t->file->project,
 					   &disabled);
-	return node;
+	if (node != NULL)
+		return node;
+	foreach(lc, (List *) pj_table_get(t->load->by_name, name))
+	{
+		node = lfirst(lc);
+		if (!node->enabled)
+			return node;
+	}
+	return NULL;
 }
 
 static PjNode *
