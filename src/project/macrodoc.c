@@ -44,7 +44,11 @@ builtin_id(PjScope *scope, const char *name)
 	return dpipe_builtin_macro(&scope->host, name) != NULL ? psprintf("macro.dbt.%s", name) : NULL;
 }
 
-/* As a macro of the package would find it; NULL: there is none. */
+/*
+ * What dbt says that a macro of the package depends on; NULL: nothing. Unlike a
+ * call, that asks all packages before dbt's own macros, the last one first, but
+ * where it says "dbt.".
+ */
 static const char *
 resolve(PjScope *scope, const char *package, const char *name)
 {
@@ -52,6 +56,10 @@ resolve(PjScope *scope, const char *package, const char *name)
 	PjProject  *project = project_named(load, package);
 	PjMacro    *macro = pj_resolve_macro(load, project != NULL ? project : load->root, name);
 
+	if (strcmp(package, "dbt") == 0 && builtin_id(scope, name) != NULL)
+		return builtin_id(scope, name);
+	for (int i = list_length(load->projects); i > 0 && macro == NULL; i--)
+		macro = pj_find_macro(load, ((PjProject *) list_nth(load->projects, i - 1))->name, name);
 	return macro != NULL ? macro->unique_id : builtin_id(scope, name);
 }
 

@@ -3,3 +3,8 @@
 {% macro grams(column) %}({{ column }} * 1000){% endmacro %}
 
 {% macro unused(x) %}{{ x }}{% endmacro %}
+
+{# Only a manifest says that it depends on a package's macro: a call would not find it. #}
+{% macro whet(x) %}{{ sharpen(x) }}{% endmacro %}
+
+{% macro blunt() %}{{ dbt.run_query('select 1') }}{% endmacro %}

@@ -1,1 +1,3 @@
 {% macro sharpen(x) %}upper({{ x }}){% endmacro %}
+
+{% macro run_query(sql) %}{{ return(dbt.run_query(sql)) }}{% endmacro %}
