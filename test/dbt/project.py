@@ -10,7 +10,8 @@ import sys
 
 WANTED = "1.11.16"
 ENDINGS = (".sql", ".yml", ".yaml", ".csv", ".md", ".dbtignore")
-SKIPPED = {".git", "target", "logs", "dbt_internal_packages"}
+SKIPPED = {".git", "dbt_internal_packages"}
+WRITTEN = {"target", "logs"}
 
 OPTIONS = """
   --dbt DBT             dbt, or a Python that has it; without it DPIPE_DBT_PYTHON,
@@ -69,7 +70,8 @@ def project_files(top):
     files = {}
     for folder, dirs, names in os.walk(top, followlinks=True):
         inside = os.path.relpath(folder, top).split(os.sep)
-        dirs[:] = [d for d in dirs if d not in SKIPPED and not (d == "dbt_packages" and "dbt_packages" in inside)]
+        written = WRITTEN if "dbt_project.yml" in names else set()
+        dirs[:] = [d for d in dirs if d not in SKIPPED | written and not (d == "dbt_packages" and "dbt_packages" in inside)]
         for name in names:
             path = os.path.join(folder, name)
             if name.endswith(ENDINGS) and os.path.isfile(path):
