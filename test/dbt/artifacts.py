@@ -32,6 +32,11 @@ def prepared(manifest, ours):
     return manifest
 
 
+def is_path_of_seed(want, got):
+    """Of a seed above 1 MiB dbt knows the path alone, dpipe the content."""
+    return isinstance(want, dict) and isinstance(got, dict) and set(want) == {"name", "checksum"} and want["name"] == "path" and got.get("name") == "sha256"
+
+
 def is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -47,6 +52,8 @@ def tidy_list(path, value):
 
 def differences(want, got, path=()):
     """(path, dbt's, dpipe's) for each difference."""
+    if is_path_of_seed(want, got):
+        return
     if isinstance(want, dict) and isinstance(got, dict):
         for key in sorted(set(want) | set(got)):
             if key in MASKED:

@@ -380,6 +380,14 @@ $cases{'Differences that matter'} = {
         load_files('seeds/b.csv' => "\x{feff}id,n\n1,x\n");
         is(manifest('nodes,seed.p.b,checksum,checksum'), '38a494decaa81715b4f61911b300b2d4aa0efba2f9c9a51631e21912d4dbe305', 'the checksum is dbt\'s');
     },
+    'checksum of a seed above 1 MiB' => sub {
+        my $rows = "id,n\n" . join('', map { "$_,x\n" } 1 .. 200_000);
+        load_files('seeds/large.csv' => $rows);
+        my $before = manifest('nodes,seed.p.large,checksum,checksum');
+        like($before, qr/^[0-9a-f]{64}$/, 'is that of its content');
+        load_files('seeds/large.csv' => $rows . "0,x\n");
+        isnt(manifest('nodes,seed.p.large,checksum,checksum'), $before, 'and changes with it');
+    },
     'an error of a query in a template' => sub {
         load_files(%$plain);
         like(inline("{% do run_query('insert into s.t values (9)') %}{% do run_query('select 1/0') %}"), qr/^22012 division by zero/, 'is the statement\'s');
