@@ -252,7 +252,12 @@ sub exactly_once
         join '', map { sprintf "%6d %s\n", $faults->{count}{$_} // 0, $_ } Dpipe::Faults->kinds;
 
     is(join(', ', grep { !$faults->{count}{$_} } Dpipe::Faults->kinds), '', 'each kind of fault has happened');
-    cmp_ok($faults->{aimed}, '>=', $long ? int(@plan / 3) : 3, 'some near to a commit');
+  SKIP:
+    {
+        # There a commit alone takes longer than what counts as near to it.
+        skip 'nothing is near to a commit under valgrind', 1 if ($ENV{DPIPE_SLOW} // 1) > 1;
+        cmp_ok($faults->{aimed}, '>=', $long ? int(@plan / 3) : 3, 'some near to a commit');
+    }
     cmp_ok($found->{committed}, '>', $records / 2, 'records were committed');
     cmp_ok($found->{aborted}, '>', $records / 20, 'and others were aborted');
     is($found->{hidden}, 0, 'which are there for read_uncommitted');
