@@ -29,7 +29,6 @@ jn_call_builtin(JinjaEnv *env, const JnBuiltin *b, JinjaValue *self,
 				const JinjaArgs *args)
 {
 	JinjaValue *argv[JN_MAX_PARAMS] = {NULL};
-
 	bool		markup = b->markup != JN_MARKUP_NO_TEXT && jn_is_markup(self);
 
 	if (b->nparams == JN_RAW)

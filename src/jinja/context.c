@@ -79,11 +79,14 @@ jinja_context_updated(const JinjaContext *context, int i)
 
 /* What an update that is seen has given a name, or NULL. */
 static JinjaValue *
-updated(const JinjaContext *context, const char *name, int seen)
+updated(JinjaEnv *env, const JinjaContext *context, const char *name, int seen)
 {
 	for (const JnUpdate *u = context->updates; u != NULL; u = u->next)
+	{
+		jn_work(env, 1);
 		if (u->number <= seen && strcmp(u->name, name) == 0)
 			return u->value;
+	}
 	return NULL;
 }
 
@@ -96,7 +99,7 @@ find(JinjaEnv *env, JinjaContext *context, JinjaValue *name, int seen)
 
 	for (; context != NULL; context = context->outer)
 	{
-		if (context->updates != NULL && (v = updated(context, s, seen)) != NULL)
+		if (context->updates != NULL && (v = updated(env, context, s, seen)) != NULL)
 			return v->kind != JINJA_UNDEFINED ? v : NULL;
 		v = jn_dict_lookup_name(&context->vars, name);
 		if (v == NULL && context->lookup != NULL &&

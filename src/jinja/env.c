@@ -3,16 +3,17 @@
  *		The environment of a rendering: limits, errors.
  *
  * Values are never freed one by one: they live in the environment's memory
- * until it is destroyed, so what a rendering may use is a limit on that. Steps, depth and output have limits of their own; all of them are
- * checked before the resource is taken.
+ * until it is destroyed, so what a rendering may use is a limit on that. Steps,
+ * depth and output have limits of their own; all of them are checked before
+ * the resource is taken.
  */
 #include "base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "base/vformat.h"
 #include "base/settings.h"
+#include "base/vformat.h"
 #include "jinja/jinja_internal.h"
 
 /* Of the macros that were being called when an error was raised. */

@@ -446,7 +446,7 @@ look_ahead(Settling *st, int lo, int hi)
 	hi = Min(hi, lo + Max(st->reach, MIN_SIGHT));
 	run->nforeseen = 0;
 	run->max_foreseen = MAX_CULPRITS - st->culprits - st->nforeseen;
-	if (run->max_foreseen == 0)
+	if (run->max_foreseen <= 0)
 		return;					/* all of them lie behind */
 	run->path = &dpipe_foresee_path;
 	seen = attempt(st, lo, hi, false, &failure);

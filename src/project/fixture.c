@@ -210,7 +210,7 @@ rows_of(PjLoad *load, const PjNode *test, const PdDoc *fixture, const char *kind
 	const char *format = pd_get_text(fixture, "format");
 	PdDoc	   *rows = pd_get(fixture, "rows");
 	const char *name = pd_get_text(fixture, "fixture");
-	const PjFile *file = NULL;
+	const PjFile *file;
 
 	if (format == NULL || strcmp(format, "dict") == 0)
 	{
@@ -221,16 +221,20 @@ rows_of(PjLoad *load, const PjNode *test, const PdDoc *fixture, const char *kind
 					 test->name, kind);
 		return with_whole_row_first(rows);
 	}
-	if (!pd_is(rows, PD_STRING) && name == NULL)
+	if (name != NULL && *name != '\0')
+	{
+		file = find_fixture(load, test, name);
+		rows = pd_string_len(file->text, file->len);
+	}
+	else if (name != NULL && pd_is_null(rows))
+		rows = pd_string("");	/* a fixture without a name has none */
+	if (!pd_is(rows, PD_STRING))
 		pj_raise(test->file, fixture,
 				 "Unit test %s has %s rows or fixtures which do not match format %s.  Expected string.",
 				 test->name, kind, format);
-	if (name != NULL && *name != '\0')
-		file = find_fixture(load, test, name);
 	if (strcmp(format, "sql") == 0)
-		return file != NULL ? pd_string_len(file->text, file->len) : rows;
-	return with_whole_row_first(file != NULL ? csv_rows(file->text, file->len, true)
-								: csv_rows(rows->u.text, rows->n, true));
+		return rows;
+	return with_whole_row_first(csv_rows(rows->u.text, rows->n, true));
 }
 
 static PdDoc *

@@ -23,8 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "base/vformat.h"
 #include "base/identity.h"
+#include "base/vformat.h"
 #include "project/host.h"
 #include "project/loading.h"
 #include "project/open.h"

@@ -6,6 +6,7 @@
 #include "base/compat.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "project/host.h"
@@ -175,6 +176,7 @@ dpipe_with_updates(const JinjaContext *context, List *list)
 		bool		listed = false;
 		ListCell   *lc;
 
+		CHECK_FOR_INTERRUPTS();
 		foreach(lc, list)
 			listed = listed || strcmp(lfirst(lc), name) == 0;
 		if (!listed)

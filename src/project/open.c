@@ -143,6 +143,9 @@ stored_node(const PjLoad *load, char *stored, bool enabled, MemoryContext scratc
 
 	MemoryContextReset(scratch);
 	pd_texts_from_json(stored, strlen(stored), lengthof(names), names, texts);
+	for (int i = 0; i < lengthof(names); i++)
+		if (texts[i] == NULL)
+			elog(ERROR, "a stored node has no \"%s\"", names[i]);
 	MemoryContextSwitchTo(old);
 	node = palloc0(sizeof(PjNode));
 	node->name = pstrdup(texts[0]);

@@ -4,13 +4,13 @@
  *		release builds.
  *
  * A worker inserts a row (source, slot, pid, clock) into the target each
- * "tick_ms" (default 100), the first one after "first_ms" (default 0), and does after "after" ticks (default 0) what "do"
- * says: "tick" goes on, "idle" stays without work, "fail" raises, "finish" and
- * "error" leave with that lasting state, "stop" leaves without reason,
- * "sleep" sits in a transaction for "tick_ms", "tls" starts a client that
- * tries to shake hands with "port" and waits to be killed, or terminates
- * itself at a random moment of the next "live_us". One that has "deaf" set
- * does not yield.
+ * "tick_ms" (default 100), the first one after "first_ms" (default 0), and
+ * does after "after" ticks (default 0) what "do" says: "tick" goes on, "idle"
+ * stays without work, "fail" raises, "finish" and "error" leave with that
+ * lasting state, "stop" leaves without reason, "sleep" sits in a transaction
+ * for "tick_ms", "tls" starts a client that tries to shake hands with "port"
+ * and waits to be killed, or terminates itself at a random moment of the next
+ * "live_us". One that has "deaf" set does not yield.
  */
 #include "base/compat.h"
 

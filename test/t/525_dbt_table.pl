@@ -387,6 +387,9 @@ $cases{'Differences that matter'} = {
         like($before, qr/^[0-9a-f]{64}$/, 'is that of its content');
         load_files('seeds/large.csv' => $rows . "0,x\n");
         isnt(manifest('nodes,seed.p.large,checksum,checksum'), $before, 'and changes with it');
+        my $dbt_has = q({"name": "path", "checksum": "seeds/large.csv"});
+        like(said("SELECT string_agg(unique_id, ' ') FROM dpipe_ls('state:modified', options => jsonb_build_object('state', jsonb_set(dpipe_manifest(), '{nodes,seed.p.large,checksum}', '$dbt_has')))"),
+            qr/^(?!seed).*WARNING:.*>1MB in size at the same path/s, 'a manifest of dbt has its path, which is the same');
     },
     'an error of a query in a template' => sub {
         load_files(%$plain);

@@ -191,5 +191,11 @@ SKIP:
     }
 }
 
+# A fixture without a name has no rows; rows that are no text are refused.
+my @nameless = we_say(map { { 'dbt_project.yml' => "name: p\n", 'models/a.sql' => 'select 1', 'models/u.yml' => "unit_tests: [{name: u, model: a, given: [], expect: {format: $_->[0], fixture: ''$_->[1]}}]" } }
+        [ 'csv', '' ], [ 'sql', '' ], [ 'csv', ', rows: null' ], [ 'csv', ', rows: [{id: 1}]' ], [ 'dict', '' ]);
+is_deeply([ @nameless[ 0 .. 2 ] ], [ undef, undef, undef ], 'a fixture without a name');
+like($_, qr/which do not match format/, 'with rows of another format') foreach @nameless[ 3, 4 ];
+
 $node->stop;
 done_testing();
