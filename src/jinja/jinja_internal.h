@@ -383,6 +383,7 @@ typedef struct JnNative
 /* Each piece by itself, so that a sanitizer sees what is done to it. */
 #ifdef DPIPE_JINJA_PLAIN_MEMORY
 #define JN_PLAIN_MEMORY true
+extern Size GetMemoryChunkSpace(void *pointer);
 #else
 #define JN_PLAIN_MEMORY false
 #endif
@@ -584,6 +585,10 @@ jn_free(JinjaEnv *env, void *p, uint64 bytes)
 {
 	JnPiece   **list;
 
+#ifdef DPIPE_JINJA_PLAIN_MEMORY
+	/* Another size would be a piece of another class. */
+	Assert(GetMemoryChunkSpace(p) == bytes);
+#endif
 	if (JN_PLAIN_MEMORY || bytes > JN_SMALL_PIECE)
 	{
 		pfree(p);

@@ -252,6 +252,13 @@ pfree(void *p)
 	free(chunk);
 }
 
+/* Exactly what was asked for. */
+Size
+GetMemoryChunkSpace(void *p)
+{
+	return ((ShimChunk *) p - 1)->size;
+}
+
 void *
 repalloc(void *p, Size size)
 {
