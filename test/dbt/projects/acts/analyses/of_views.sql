@@ -12,7 +12,7 @@
     {%- do materialized_view_setup(spare, spare, []) -%}
     {%- do materialized_view_execute_build_sql(get_alter_materialized_view_as_sql(mv, changes, 'select 1 as id', mv, spare, spare), mv, mv, []) -%}
     {%- do materialized_view_teardown(spare, spare, []) %}
-    {{ told("select replace(indexdef, indexname, 'INDEX') as def from pg_indexes where schemaname = 'acts_views' order by 1") }}
+    {{ told("select replace(indexdef, quote_ident(indexname), 'INDEX') as def from pg_indexes where schemaname = 'acts_views' order by 1") }}
     {{ get_materialized_view_configuration_changes(mv, config).indexes | length }}
     {{ postgres__describe_materialized_view(mv).indexes.rows | length }}
     {%- do run_query("insert into acts_views.t values (2, 'y')") -%}
