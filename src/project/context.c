@@ -412,6 +412,12 @@ pj_parse_reference(PjLoad *load, PjNode *node)
 	pop_place(&callback);
 }
 
+static bool
+refers(const PjNode *node)
+{
+	return pd_truth(node->refs) || pd_truth(node->sources) || pd_truth(node->metrics);
+}
+
 /* Hooks are rendered for what they refer to, once the config is known. */
 void
 pj_parse_hooks(PjLoad *load, PjNode *node)
@@ -435,6 +441,10 @@ pj_parse_hooks(PjLoad *load, PjNode *node)
 			pj_scope_open(&scope, load, node->project, node);
 			render_for_notes(&scope, node, sql);
 			pj_scope_close(&scope);
+			if (strcmp(node->resource_type, "seed") == 0 && refers(node))
+				pj_raise(node->file, NULL,
+						 "Seeds cannot depend on other nodes. A hook of '%s' calls 'ref', 'source' or 'metric', itself or by a macro: %s",
+						 node->unique_id, sql);
 			pop_place(&callback);
 		}
 	}

@@ -295,7 +295,7 @@ extern const char *pj_fixture_name(const PjFile *file);
 extern void pj_fill_fixtures(PjLoad *load, PjNode *test);
 
 /* refuse.c: raise what dbt raises */
-extern void pj_check_entry(const PjFile *file, const char *section, const PdDoc *entry);
+extern void pj_check_entry(const PjFile *file, const char *section, PdDoc *entry);
 extern void pj_check_project(const PjFile *file, const PdDoc *doc);
 extern void pj_check_config(const PjNode *node);
 

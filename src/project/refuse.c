@@ -5,6 +5,8 @@
  */
 #include "base/compat.h"
 
+#include "utils/formatting.h"
+
 #include "project/loading.h"
 #include "project/schema.h"
 
@@ -104,7 +106,7 @@ warn_exposure_name(const PjFile *file, const PdDoc *name)
 }
 
 void
-pj_check_entry(const PjFile *file, const char *section, const PdDoc *entry)
+pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 {
 	const PdDoc *name = pd_get(entry, "name");
 	const PdDoc *versions = pd_get(entry, "versions");
@@ -117,6 +119,7 @@ pj_check_entry(const PjFile *file, const char *section, const PdDoc *entry)
 		return;
 	if (!pj_schema_fits(section, entry, &misfit))
 		raise_misfit(file, &misfit, what);
+	pj_schema_settle(section, entry);
 	if (strcmp(section, "sources") == 0)
 		check_source(file, entry);
 	else if (strcmp(section, "groups") == 0)
@@ -224,15 +227,98 @@ written_in(const PjNode *node, const PjMisfit *misfit, PjFile *patch)
 	return node->file;
 }
 
+/* #abc, #aabbcc or a name that HTML has for one */
+static bool
+is_color(const char *color)
+{
+	static const char names[] =
+		" aliceblue antiquewhite aqua aquamarine azure beige bisque black blanchedalmond blue "
+		"blueviolet brown burlywood cadetblue chartreuse chocolate coral cornflowerblue cornsilk "
+		"crimson cyan darkblue darkcyan darkgoldenrod darkgray darkgreen darkkhaki darkmagenta "
+		"darkolivegreen darkorange darkorchid darkred darksalmon darkseagreen darkslateblue "
+		"darkslategray darkturquoise darkviolet deeppink deepskyblue dimgray dodgerblue firebrick "
+		"floralwhite forestgreen fuchsia gainsboro ghostwhite gold goldenrod gray green greenyellow "
+		"honeydew hotpink indianred indigo ivory khaki lavender lavenderblush lawngreen lemonchiffon "
+		"lightblue lightcoral lightcyan lightgoldenrodyellow lightgray lightgreen lightpink "
+		"lightsalmon lightseagreen lightskyblue lightslategray lightsteelblue lightyellow lime "
+		"limegreen linen magenta maroon mediumaquamarine mediumblue mediumorchid mediumpurple "
+		"mediumseagreen mediumslateblue mediumspringgreen mediumturquoise mediumvioletred "
+		"midnightblue mintcream mistyrose moccasin navajowhite navy oldlace olive olivedrab orange "
+		"orangered orchid palegoldenrod palegreen paleturquoise palevioletred papayawhip peachpuff "
+		"peru pink plum powderblue purple rebeccapurple red rosybrown royalblue saddlebrown salmon "
+		"sandybrown seagreen seashell sienna silver skyblue slateblue slategray snow springgreen "
+		"steelblue tan teal thistle tomato turquoise violet wheat white whitesmoke yellow yellowgreen ";
+	int			len = strlen(color);
+
+	if (*color == '#')
+		return (len == 4 || len == 7) && strspn(color + 1, "0123456789abcdefABCDEF") == len - 1;
+	return strchr(color, ' ') == NULL &&
+		strstr(names, psprintf(" %s ", asc_tolower(color, len))) != NULL;
+}
+
+/* A configuration that fits its schema and makes no sense. */
+static const char *
+contradiction(const PjNode *node)
+{
+	const PdDoc *config = node->config;
+	const char *materialized = pd_get_text(config, "materialized");
+	const char *color = pd_get_text(pd_get(config, "docs"), "node_color");
+	const PdDoc *change = pd_get(config, "on_schema_change");
+	const PdDoc *after = pd_get(pd_get(config, "freshness"), "build_after");
+
+	if ((strcmp(node->resource_type, "seed") == 0 || strcmp(node->resource_type, "test") == 0 ||
+		 (strcmp(node->resource_type, "snapshot") == 0 && node->enabled)) &&
+		pd_truth(pd_get(config, "materialized")) && strcmp(materialized, node->resource_type) != 0)
+		return psprintf("A %s must have a materialized value of '%s'", node->resource_type,
+						node->resource_type);
+	if (color != NULL && *color != '\0' && !is_color(color))
+		return psprintf("Invalid color name for docs.node_color: %s. It is neither a valid HTML color name nor a valid HEX code.",
+						color);
+	if (materialized != NULL && strcmp(materialized, "incremental") == 0 &&
+		pd_truth(pd_get(pd_get(config, "contract"), "enforced")) &&
+		!pd_equals(change, "append_new_columns") && !pd_equals(change, "fail"))
+		return psprintf("Invalid value for on_schema_change: %s. Models materialized as incremental with contracts enabled must set on_schema_change to 'append_new_columns' or 'fail'",
+						pd_scalar_text(change));
+	if (strcmp(node->resource_type, "model") == 0 &&
+		pd_is_null(pd_get(after, "count")) != pd_is_null(pd_get(after, "period")))
+		return pd_is_null(pd_get(after, "count"))
+			? "`freshness.build_after` must have a value for `count` when a `period` is provided"
+			: "`freshness.build_after` must have a value for `period` when a `count` is provided";
+	return NULL;
+}
+
+/* What is asked of a snapshot only once all of it is known. */
+static const char *
+contradiction_of_snapshot(const PdDoc *config)
+{
+	const char *strategy = pd_get_text(config, "strategy");
+	const PdDoc *columns = pd_get(config, "check_cols");
+
+	if (!pd_truth(pd_get(config, "strategy")) || !pd_truth(pd_get(config, "unique_key")))
+		return "Snapshots must be configured with a 'strategy' and 'unique_key'.";
+	if (strcmp(strategy, "check") == 0 && !pd_truth(columns))
+		return "A snapshot configured with the check strategy must specify a check_cols configuration.";
+	if (strcmp(strategy, "check") == 0 && pd_text(columns) != NULL && !pd_equals(columns, "all"))
+		return psprintf("Invalid value for 'check_cols': %s. Expected 'all' or a list of strings.",
+						pd_text(columns));
+	if (strcmp(strategy, "timestamp") == 0 && !pd_truth(pd_get(config, "updated_at")))
+		return "A snapshot configured with the timestamp strategy must specify an updated_at configuration.";
+	if (strcmp(strategy, "timestamp") == 0 && pd_truth(columns))
+		return "A 'timestamp' snapshot should not have 'check_cols'";
+	return NULL;
+}
+
 void
 pj_check_config(const PjNode *node)
 {
+	const char *kind = psprintf("%s_config", node->resource_type);
 	const PdDoc *severity = pd_get(node->config, "severity");
+	const char *wrong;
 	PjMisfit	misfit;
 	PjFile		patch = {0};
 	const PjFile *file;
 
-	if (!pj_schema_fits(psprintf("%s_config", node->resource_type), node->config, &misfit))
+	if (!pj_schema_fits(kind, node->config, &misfit))
 	{
 		PdDoc		place = *misfit.doc;
 
@@ -247,4 +333,10 @@ pj_check_config(const PjNode *node)
 		pg_strcasecmp(pd_text(severity), "error") != 0)
 		pj_raise(node->file, NULL, "config of %s: Severity must be either 'warn' or 'error'. Got '%s'",
 				 node->unique_id, pd_text(severity));
+	wrong = contradiction(node);
+	if (wrong == NULL && strcmp(node->resource_type, "snapshot") == 0 && node->enabled)
+		wrong = contradiction_of_snapshot(node->config);
+	if (wrong != NULL)
+		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
+	pj_schema_settle(kind, node->config);
 }

@@ -468,12 +468,6 @@ check_node(const PjNode *node)
 		pj_raise(node->file, NULL,
 				 "Node %s with 'ephemeral' materialization has an invalid value (public) for the access field",
 				 node->unique_id);
-	if (is_kind(node, "snapshot") &&
-		(!pd_truth(pd_get(node->config, "strategy")) ||
-		 !pd_truth(pd_get(node->config, "unique_key"))))
-		pj_raise(node->file, NULL,
-				 "Snapshots must be configured with a 'strategy' and 'unique_key': %s",
-				 node->unique_id);
 }
 
 /* ---------- cycles ---------- */

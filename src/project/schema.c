@@ -12,11 +12,13 @@
  *		@name				a mapping as the schema of that name says
  *		[type]				a list
  *		<a,b>				one of these words
+ *		{a,b}				one of these words, in capitals or not
  */
 #include "base/compat.h"
 
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/formatting.h"
 
 #include "project/schema.h"
 
@@ -29,6 +31,8 @@
 	"on_schema_change=s? on_configuration_change=<apply,continue,fail> grants=m packages=[s] docs=@docs " \
 	"contract=@contract "
 #define INPUT "name!=s filter=s|[s]? alias=s? "
+#define AGGREGATION "{sum,min,max,count_distinct,sum_boolean,average,percentile,median,count}"
+#define GRAIN "{nanosecond,microsecond,millisecond,second,minute,hour,day,week,month,quarter,year}"
 
 static const struct
 {
@@ -39,7 +43,7 @@ static const struct
 	{"sources", "name!=s description=s meta=m database=s? schema=s? loader=s quoting=@quoting freshness=@freshness? loaded_at_field=s? loaded_at_query=s? tables=[@table] tags=[s] config=m unrendered_database=s? unrendered_schema=s? "},
 	{"exposures", "name!=s type!=<dashboard,notebook,analysis,ml,application> owner!=@owner description=s label=s? maturity=<low,medium,high>? meta=m tags=[s] url=s? depends_on=[s] config=m "},
 	{"groups", "name!=s owner!=@owner description=s? config=m "},
-	{"metrics", "name!=s label!=s type!=s type_params!=@type_params description=s filter=s|[s]? time_granularity=s? meta=m tags=[s] config=m "},
+	{"metrics", "name!=s label!=s type!={simple,ratio,cumulative,derived,conversion} type_params!=@type_params description=s filter=s|[s]? time_granularity=s? meta=m tags=[s] config=m "},
 	{"semantic_models", "name!=s model!=s config=m description=s? label=s? defaults=@defaults? entities=[@entity] measures=[@measure] dimensions=[@dimension] primary_entity=s? "},
 	{"saved_queries", "name!=s query_params!=@query_params description=s? label=s? exports=[@export] config=m tags=s|[s] "},
 	{"unit_tests", "name!=s model!=s given!=[@given] expect!=@expect description=s overrides=@overrides? config=m versions=@include? "},
@@ -52,7 +56,7 @@ static const struct
 	{"data_tests", NODE "*"},
 	/* what they hold */
 	{"table", NODE TESTED "columns=[@column] loaded_at_field=s? loaded_at_query=s? identifier=s? quoting=@quoting freshness=@freshness? external=@external? tags=[s] *"},
-	{"column", NODE TESTED "quote=b? tags=[s] granularity=s? *"},
+	{"column", NODE TESTED "quote=b? tags=[s] granularity=" GRAIN "? *"},
 	{"bare_column", NODE "*"},
 	{"version", "v!=s|n defined_in=s? description=s access=s? config=m constraints=[m] docs=@docs data_tests=[m|s]? tests=[m|s]? columns=[m] deprecation_date=s? "},
 	{"docs", "show=b node_color=s? "},
@@ -67,22 +71,23 @@ static const struct
 	{"argument", "name!=s data_type!=s description=s? default_value=a "},
 	{"macro_argument", "name!=s type=s? description=s "},
 	{"returns", "data_type!=s description=s? "},
-	{"type_params", "measure=@measure_input|s? numerator=@metric_input|s? denominator=@metric_input|s? expr=s|b? window=s? grain_to_date=s? metrics=[@metric_input|s]? conversion_type_params=@conversion? cumulative_type_params=@cumulative? "},
+	{"type_params", "measure=@measure_input|s? numerator=@metric_input|s? denominator=@metric_input|s? expr=s|b? window=s? grain_to_date=" GRAIN "? metrics=[@metric_input|s]? conversion_type_params=@conversion? cumulative_type_params=@cumulative? "},
 	{"measure_input", INPUT "join_to_timespine=b fill_nulls_with=i? "},
 	{"metric_input", INPUT "offset_window=s? offset_to_grain=s? "},
-	{"conversion", "base_measure!=@measure_input|s conversion_measure!=@measure_input|s entity!=s calculation=s window=s? constant_properties=[@constant]? "},
+	{"conversion", "base_measure!=@measure_input|s conversion_measure!=@measure_input|s entity!=s calculation={conversions,conversion_rate} window=s? constant_properties=[@constant]? "},
 	{"constant", "base_property!=s conversion_property!=s "},
-	{"cumulative", "window=s? grain_to_date=s? period_agg=s "},
+	{"cumulative", "window=s? grain_to_date=s? period_agg={first,last,average} "},
 	{"defaults", "agg_time_dimension=s? "},
-	{"entity", "name!=s type!=s description=s? label=s? role=s? expr=s? config=m "},
-	{"measure", "name!=s agg!=s description=s? label=s? expr=s|b|i? agg_params=@agg_params? non_additive_dimension=@non_additive? agg_time_dimension=s? create_metric=b config=m "},
+	{"entity", "name!=s type!={foreign,natural,primary,unique} description=s? label=s? role=s? expr=s? config=m "},
+	{"measure", "name!=s agg!=" AGGREGATION " description=s? label=s? expr=s|b|i? agg_params=@agg_params? non_additive_dimension=@non_additive? agg_time_dimension=s? create_metric=b config=m "},
 	{"agg_params", "percentile=n? use_discrete_percentile=b use_approximate_percentile=b "},
-	{"non_additive", "name!=s window_choice!=s window_groupings=[s] "},
-	{"dimension", "name!=s type!=s description=s? label=s? is_partition=b type_params=@dimension_params? expr=s? config=m "},
-	{"dimension_params", "time_granularity!=s validity_params=@validity? "},
+	{"non_additive", "name!=s window_choice!=" AGGREGATION " window_groupings=[s] "},
+	{"dimension", "name!=s type!={categorical,time} description=s? label=s? is_partition=b type_params=@dimension_params? expr=s? config=m "},
+	{"dimension_params", "time_granularity!=" GRAIN " validity_params=@validity? "},
 	{"validity", "is_start=b is_end=b "},
 	{"query_params", "metrics=[s] group_by=[s] where=s|[s]? order_by=[s] limit=i? "},
-	{"export", "name!=s config=m "},
+	{"export", "name!=s config=@export_config "},
+	{"export_config", "export_as={table,view}? *"},
 	{"given", "input!=s rows=s|[m]? format=<csv,dict,sql> fixture=s? "},
 	{"expect", "rows=s|[m]? format=<csv,dict,sql> fixture=s? "},
 	{"overrides", "macros=m vars=m env_vars=m "},
@@ -91,7 +96,9 @@ static const struct
 	{"project", "name!=s config-version=i? version=a project-root=s? source-paths=[s]? model-paths=[s]? macro-paths=[s]? data-paths=[s]? seed-paths=[s]? test-paths=[s]? analysis-paths=[s]? docs-paths=[s]? asset-paths=[s]? function-paths=[s]? target-path=s? snapshot-paths=[s]? clean-targets=[s]? profile=s? log-path=s? packages-install-path=s? quoting=@project_quoting? on-run-start=[s]|s? on-run-end=[s]|s? require-dbt-version=[s]|s? dispatch=[m] models=m seeds=m snapshots=m analyses=m sources=m tests=m data_tests=m unit_tests=m metrics=m semantic-models=m saved-queries=m exposures=m functions=m vars=m? packages=[m] query-comment=m|s? restrict-access=b dbt-cloud=m? flags=m "},
 	{"project_quoting", "schema=b? database=b? project=b? identifier=b? snowflake_ignore_case=b? "},
 	/* configuration of nodes, when it is complete */
-	{"model_config", NODE_CONFIG "access=<private,protected,public> *"},
+	{"model_config", NODE_CONFIG "access=<private,protected,public> freshness=@model_freshness? *"},
+	{"model_freshness", "build_after=@build_after *"},
+	{"build_after", "count=i? period=<minute,hour,day>? updates_on=<all,any> *"},
 	{"seed_config", NODE_CONFIG "delimiter=s quote_columns=b? *"},
 	{"snapshot_config", NODE_CONFIG "strategy=s? target_schema=s? target_database=s? updated_at=s? check_cols=s|[s]? dbt_valid_to_current=s? *"},
 	{"test_config", "enabled=b alias=s? schema=s? database=s? tags=[s]|s meta=m group=s? materialized=s store_failures=b? store_failures_as=s? where=s? limit=i? fail_calc=s warn_if=s error_if=s *"},
@@ -99,7 +106,7 @@ static const struct
 	{"exposure_config", "enabled=b tags=[s]|s meta=m *"},
 	{"metric_config", "enabled=b group=s? meta=m *"},
 	{"semantic_model_config", "enabled=b group=s? meta=m *"},
-	{"saved_query_config", "enabled=b group=s? meta=m export_as=<table,view>? schema=s? *"},
+	{"saved_query_config", "enabled=b group=s? meta=m export_as={table,view}? schema=s? *"},
 	{"unit_test_config", "enabled=b tags=s|[s] meta=m *"},
 };
 
@@ -165,8 +172,8 @@ skip_one(const char *type)
 			;
 		return type + 1;
 	}
-	if (*type == '<')
-		return strchr(type, '>') + 1;
+	if (*type == '<' || *type == '{')
+		return type + strcspn(type, ">}") + 1;
 	return type + strcspn(type, "|?] ");
 }
 
@@ -225,19 +232,21 @@ is_of(char letter, const PdDoc *doc)
 static bool
 word_fits(const char *words, const PdDoc *doc, const char *path, PjMisfit *misfit)
 {
-	int			n = strchr(words, '>') - words;
+	int			n = strcspn(words, ">}");
+	bool		any_case = words[n] == '}';
 	const char *text = pd_text(doc);
 
 	for (const char *word = words; text != NULL && word < words + n;)
 	{
-		int			len = strcspn(word, ",>");
+		int			len = strcspn(word, ",>}");
 
-		if (strlen(text) == len && strncmp(text, word, len) == 0)
+		if (strlen(text) == len &&
+			(any_case ? pg_strncasecmp(text, word, len) : strncmp(text, word, len)) == 0)
 			return true;
 		word += len + 1;
 	}
 	return misfits(misfit, doc, path,
-				   psprintf("%s is not one of: %.*s", shown(doc), n, words));
+				   psprintf("%s is %s: %.*s", shown(doc), any_case ? "none of" : "not one of", n, words));
 }
 
 static bool
@@ -256,7 +265,7 @@ alternative_fits(const char *type, const PdDoc *doc, const char *path, PjMisfit 
 {
 	if (*type == '[')
 		return list_fits(type + 1, doc, path, misfit);
-	if (*type == '<')
+	if (*type == '<' || *type == '{')
 		return word_fits(type + 1, doc, path, misfit);
 	if (*type == '@')
 		return mapping_fits(schema_named(type + 1, strcspn(type + 1, "|?] ")), doc, path, misfit);
@@ -352,6 +361,59 @@ mapping_fits(const char *keys, const PdDoc *doc, const char *path, PjMisfit *mis
 		}
 	}
 	return true;
+}
+
+/* ---------- words in capitals ---------- */
+
+static void settle_mapping(const char *keys, PdDoc *doc);
+
+/* As it is to stand in place of "doc". */
+static PdDoc *
+settled(const char *type, PdDoc *doc)
+{
+	const char *end = behind(type);
+
+	for (const char *one = type; one < end; one = skip_one(one) + 1)
+	{
+		if (*one == '{' && doc->kind == PD_STRING)
+		{
+			PdDoc	   *word = pd_string(asc_tolower(doc->u.text, doc->n));
+
+			word->line = doc->line;
+			word->column = doc->column;
+			return word;
+		}
+		if (*one == '@' && doc->kind == PD_DICT)
+			settle_mapping(schema_named(one + 1, strcspn(one + 1, "|?] ")), doc);
+		if (*one == '[' && doc->kind == PD_LIST)
+			for (int i = 0; i < doc->n; i++)
+				doc->u.items[i] = settled(one + 1, doc->u.items[i]);
+	}
+	return doc;
+}
+
+static void
+settle_mapping(const char *keys, PdDoc *doc)
+{
+	Key			key;
+
+	check_stack_depth();
+	for (int i = 0; i < doc->n; i++)
+	{
+		PdEntry    *entry = &doc->u.entries[i];
+
+		if (find_key(keys, pd_scalar_text(entry->key), &key))
+			entry->value = settled(key.type, entry->value);
+	}
+}
+
+void
+pj_schema_settle(const char *schema, PdDoc *doc)
+{
+	const char *keys = schema_named(schema, strlen(schema));
+
+	if (keys != NULL)
+		settle_mapping(keys, doc);
 }
 
 bool

@@ -21,6 +21,9 @@ typedef struct PjMisfit
  */
 extern bool pj_schema_fits(const char *schema, const PdDoc *doc, PjMisfit *misfit);
 
+/* Of a doc that fits: words that may be in capitals no longer are. */
+extern void pj_schema_settle(const char *schema, PdDoc *doc);
+
 /* Does it name this key? */
 extern bool pj_schema_has(const char *schema, const char *name);
 

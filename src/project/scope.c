@@ -121,7 +121,8 @@ is_plain(const PjNode *node, const char *part)
 
 /*
  * As ref() and this print it. What is made of it is not known here, but for an
- * ephemeral model, which is a common table expression of its reader's.
+ * ephemeral model, which is a common table expression of its reader's; "this"
+ * has the name that it would have.
  */
 JinjaValue *
 pj_node_relation(PjScope *scope, const PjNode *node)
@@ -131,15 +132,14 @@ pj_node_relation(PjScope *scope, const PjNode *node)
 	rel.unquoted[DPIPE_DATABASE] = is_plain(node, "database");
 	rel.unquoted[DPIPE_SCHEMA] = is_plain(node, "schema");
 	rel.unquoted[DPIPE_IDENTIFIER] = is_plain(node, "identifier");
-	if (scope->host.execute && strcmp(node->resource_type, "model") == 0 &&
+	if (scope->host.execute && node != scope->node && strcmp(node->resource_type, "model") == 0 &&
 		pd_equals(pd_get(node->config, "materialized"), "ephemeral"))
 	{
 		memset(&rel, 0, sizeof(rel));
 		rel.path[DPIPE_IDENTIFIER] = psprintf("__dbt__cte__%s", node->alias);
 		rel.unquoted[DPIPE_IDENTIFIER] = true;
 		rel.type = "cte";
-		if (node != scope->node)
-			scope->ephemeral = list_append_unique_ptr(scope->ephemeral, (void *) node);
+		scope->ephemeral = list_append_unique_ptr(scope->ephemeral, (void *) node);
 	}
 	if (strcmp(node->resource_type, "function") == 0)
 		rel.type = "function";

@@ -208,8 +208,9 @@ class Project:
     def load_script(self, path=None, name=None):
         """SQL that loads the files of a directory, as a project of that name; one row."""
         files = project_files(path or self.path)
-        # What env_var() finds, of the names that the project asks for.
+        # What env_var() finds, of the names that the project asks for, and what goes into manifests.
         names = set(re.findall(r"env_var\(\s*['\"](\w+)", "\n".join(files.values())))
+        names |= {name for name in os.environ if name.startswith("DBT_ENV_CUSTOM_ENV_")}
         options = {"schema": self.profile["schema"], "target": self.profile["target"], "threads": self.profile["threads"],
                    "vars": self.profile["vars"], "env": {name: os.environ[name] for name in names if name in os.environ}}
         if name:
