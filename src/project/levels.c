@@ -85,9 +85,9 @@ static const Kind kinds[] = {
 	" ", " meta ", false},
 	{"exposure", "exposures", NULL, "{\"enabled\":true,\"tags\":[],\"meta\":{}}", " ", " ", false},
 	{"metric", "metrics", NULL, "{\"enabled\":true,\"group\":null,\"meta\":{}}", " ", " meta ", false},
-	{"semantic_model", "semantic_models", NULL, "{\"enabled\":true,\"group\":null,\"meta\":{}}",
+	{"semantic_model", "semantic-models", NULL, "{\"enabled\":true,\"group\":null,\"meta\":{}}",
 	" ", " meta ", false},
-	{"saved_query", "saved_queries", NULL,
+	{"saved_query", "saved-queries", NULL,
 		"{\"enabled\":true,\"group\":null,\"meta\":{},\"export_as\":null,\"schema\":null,"
 		"\"cache\":{\"enabled\":false}}",
 	" ", " meta ", false},

@@ -91,6 +91,31 @@ pj_compare_text(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
+void
+pj_add_texts(List **list, const PdDoc *value)
+{
+	if (pd_text(value) != NULL)
+		*list = lappend(*list, (void *) pd_text(value));
+	for (int i = 0; pd_is(value, PD_LIST) && i < value->n; i++)
+		if (pd_text(value->u.items[i]) != NULL)
+			*list = lappend(*list, (void *) pd_text(value->u.items[i]));
+}
+
+PdDoc *
+pj_sorted_texts(List *texts)
+{
+	List	   *unique = NIL;
+	ListCell   *lc;
+
+	list_sort(texts, pj_compare_text);
+	foreach(lc, texts)
+	{
+		if (unique == NIL || strcmp(llast(unique), lfirst(lc)) != 0)
+			unique = lappend(unique, lfirst(lc));
+	}
+	return pd_strings(unique);
+}
+
 /* ---------- messages ---------- */
 
 void

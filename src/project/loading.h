@@ -226,6 +226,10 @@ extern void pj_read_files(PjLoad *load, const Jsonb *files);
 /* settle.c */
 extern PjProject *pj_settle(PjLoad *load, const char *prefix, const char *text, int len);
 extern int	pj_compare_text(const ListCell *a, const ListCell *b);
+/* A text, or those of a list, as char *. */
+extern void pj_add_texts(List **list, const PdDoc *value);
+/* Each once, in order; sorts "texts". */
+extern PdDoc *pj_sorted_texts(List *texts);
 extern void pj_settle_paths(PjProject *project);
 extern const char *pj_strip(const char *text, int *len);
 
@@ -279,6 +283,8 @@ extern void pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *targ
 						PdDoc *test, PdDoc *column, List *tags, const PdDoc *version);
 extern void pj_warn_flat_tests(const PjLoad *load);
 extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
+/* Does a table of a source say when its rows were loaded, or that nothing does? */
+extern bool pj_says_loaded_at_field(const PdDoc *table);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
 extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);

@@ -608,20 +608,12 @@ without_config(const PdDoc *entry)
 	return copy;
 }
 
-static void
-add_tags(PjNode *node, const PdDoc *tags)
-{
-	if (pd_is(tags, PD_STRING))
-		pd_append(node->tags, (PdDoc *) tags);
-	for (int i = 0; pd_is(tags, PD_LIST) && i < tags->n; i++)
-		pd_append(node->tags, tags->u.items[i]);
-}
-
 static PjNode *
 add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
 {
 	const char *name = pd_get_text(entry, "name");
 	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	List	   *tags = NIL;
 	PjNode	   *node;
 	PdDoc	   *meta;
 
@@ -634,8 +626,9 @@ add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
 	node->group = pd_get_text(node->config, "group");
 	if (node->group == NULL)
 		node->group = pd_get_text(entry, "group");
-	add_tags(node, pd_get(entry, "tags"));
-	add_tags(node, pd_get(node->config, "tags"));
+	pj_add_texts(&tags, pd_get(entry, "tags"));
+	pj_add_texts(&tags, pd_get(node->config, "tags"));
+	node->tags = pj_sorted_texts(tags);
 	meta = pd_get(entry, "meta");
 	node->meta = pd_is(meta, PD_DICT) ? pd_copy_top(meta) : pd_dict();
 	if (pd_is(pd_get(node->config, "meta"), PD_DICT))
@@ -645,6 +638,26 @@ add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
 	node->schema = node->database = NULL;
 	pj_add_node(load, node);
 	return node;
+}
+
+/* What dbt_project.yml says of all exposures is added to, whatever they say. */
+static void
+add_to_all_exposures(PjNode *node)
+{
+	const PdDoc *all = pd_get(node->project->doc, "exposures");
+	const PdDoc *meta = pd_get(all, "meta");
+	List	   *tags = NIL;
+
+	pj_add_texts(&tags, pd_get(all, "tags"));
+	pj_add_texts(&tags, node->tags);
+	node->tags = pj_sorted_texts(tags);
+	if (pd_is(meta, PD_DICT))
+	{
+		PdDoc	   *whole = pd_copy_top(meta);
+
+		pd_update(whole, node->meta);
+		node->meta = whole;
+	}
 }
 
 static void
@@ -658,6 +671,7 @@ load_exposure(PjLoad *load, PjFile *file, PdDoc *entry)
 	for (int i = 0; depends != NULL && i < depends->n; i++)
 		if (pd_text(depends->u.items[i]) != NULL)
 			appendStringInfo(&buf, "{{ %s }}\n", pd_text(depends->u.items[i]));
+	add_to_all_exposures(node);
 	node->raw_code = buf.data;
 	pj_parse_reference(load, node);
 	node->raw_code = "";

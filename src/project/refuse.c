@@ -44,23 +44,20 @@ check_owner(const PjFile *file, const PdDoc *owner, const char *what, const char
 			   psprintf("%s owner must have at least one of 'name' or 'email'.", kind));
 }
 
-/* At one place, or one of them in the table and the other in the source's. */
+/* Each may stand in the entry or in its config; together they may not. */
 static void
-check_loaded_at(const PjFile *file, const PdDoc *entry, const char *level)
+check_loaded_at(const PjFile *file, const PdDoc *entry, bool has_field, const char *level)
 {
-	static const char *const keys[] = {"loaded_at_field", "loaded_at_query"};
-	const PdDoc *places[] = {entry, pd_get(entry, "config")};
+	const PdDoc *config = pd_get(entry, "config");
+	const PdDoc *query = pd_get(entry, "loaded_at_query");
 
-	for (int i = 0; i < lengthof(places); i++)
-	{
-		const PdDoc *field = pd_get(places[i], keys[0]);
-
-		if (pd_equals(field, ""))
-			pj_raise(file, field, "loaded_at_field cannot be an empty string.");
-		if (pd_truth(field) && pd_truth(pd_get(places[i], keys[1])))
-			pj_raise(file, field,
-					 "Cannot specify both loaded_at_field and loaded_at_query at %s level.", level);
-	}
+	if (pd_equals(pd_get(entry, "loaded_at_field"), ""))
+		pj_raise(file, pd_get(entry, "loaded_at_field"), "loaded_at_field cannot be an empty string.");
+	if (!pd_truth(query))
+		query = pd_get(config, "loaded_at_query");
+	if (has_field && pd_truth(query))
+		pj_raise(file, query,
+				 "Cannot specify both loaded_at_field and loaded_at_query at %s level.", level);
 }
 
 static void
@@ -68,9 +65,10 @@ check_source(const PjFile *file, const PdDoc *source)
 {
 	const PdDoc *tables = pd_get(source, "tables");
 
-	check_loaded_at(file, source, "source");
+	check_loaded_at(file, source, pd_truth(pd_get(source, "loaded_at_field")) ||
+					pd_truth(pd_get(pd_get(source, "config"), "loaded_at_field")), "source");
 	for (int i = 0; pd_is(tables, PD_LIST) && i < tables->n; i++)
-		check_loaded_at(file, tables->u.items[i], "table");
+		check_loaded_at(file, tables->u.items[i], pj_says_loaded_at_field(tables->u.items[i]), "table");
 }
 
 static void

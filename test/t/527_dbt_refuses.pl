@@ -100,6 +100,10 @@ my @wrong = (
     [ 'meta'                  => 'models: [{name: a, config: {meta: [1]}}]' ],
     [ 'contract'              => 'models: [{name: a, config: {contract: true}}]' ],
     [ 'loaded at two places'  => 'sources: [{name: r, loaded_at_field: x, loaded_at_query: select 1, tables: [{name: t}]}]' ],
+    ( map { [ "loaded at: $_" => "sources: [{name: r, $_}]" ] }
+            'config: {loaded_at_field: x}, loaded_at_query: select 1, tables: [{name: t}]',
+            'tables: [{name: t, loaded_at_field: null, config: {loaded_at_query: select 1}}]',
+            'tables: [{name: t, config: {loaded_at_field: x}, loaded_at_query: select 1}]' ),
     [ 'a constraint'          => 'models: [{name: a, constraints: [{type: nope}]}]' ],
     [ 'the name of a metric'  => 'metrics: [{name: m m, label: l, type: simple, type_params: {measure: m}}]' ],
     [ 'no list'               => 'models: {name: a}' ],
