@@ -53,6 +53,18 @@ is( sql(q{
         SELECT * FROM raw.live;}),
     "\n1\n1\n1\n2", 'changed table: in one session');
 
+# Functions of defaults are replaced without a word to the table.
+is( sql(q{
+        CREATE FUNCTION inlined() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+        CREATE FUNCTION folded() RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN inlined(); END';
+        CREATE TABLE raw.calls (a int DEFAULT inlined(), b int DEFAULT folded(), c int DEFAULT abs(-3), _offset int);
+        SELECT dpipe._test_source('calls', 'raw.calls');
+        SELECT rows FROM dpipe._test_load('calls', dpipe._test_bytes('{}'));
+        CREATE OR REPLACE FUNCTION inlined() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 2';
+        SELECT rows FROM dpipe._test_load('calls', dpipe._test_bytes('{}'));
+        SELECT a, b, c FROM raw.calls ORDER BY a;}),
+    "\n1\n1\n1|1|3\n2|2|3", 'defaults call functions as they are now');
+
 # --- format json ---
 sql(q{CREATE TABLE raw.shape (a int, _offset int); SELECT dpipe._test_source('s', 'raw.shape')});
 is(load_texts('{"a": 1}', '[1]', '1', '"x"', 'null', '{"a": 1, "b": 2}'), '2|4|6', 'fields without _payload');
