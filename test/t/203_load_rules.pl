@@ -224,6 +224,21 @@ is(sql("$load REVOKE holder FROM clerk; $load GRANT holder TO clerk; $load"), "2
     'an owner who is no member of the table\'s owner any more: the same');
 sql('DROP TABLE raw.held; REVOKE USAGE ON SCHEMA raw FROM clerk; DROP ROLE holder, clerk; DELETE FROM dpipe.letter');
 
+# --- constraints that are deferred ---
+# By the target's own triggers, while a batch is stored: they are checked with it all the same.
+sql(q{CREATE TABLE raw.ref (id int PRIMARY KEY); INSERT INTO raw.ref VALUES (1), (3);
+      CREATE TABLE raw.refers (a int REFERENCES raw.ref DEFERRABLE, _offset int);
+      CREATE FUNCTION defer() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN NEW; END';
+      CREATE TRIGGER t BEFORE INSERT ON raw.refers FOR EACH ROW EXECUTE FUNCTION defer(); SELECT dpipe._test_source('s', 'raw.refers')});
+is(load_texts('{"a": 1}', '{"a": 2}', '{"a": 3}', '{"a": 4}'), '2|2|4', 'a trigger defers constraints: dead letters, not an error at commit');
+like(letters(), qr/^1\|insert\|23503.*\n3\|insert\|23503/, 'of the right ones');
+# By the transaction that the load is called in: what it owes is no record's fault.
+my ($rc, undef, $err) = $node->psql('postgres', q{BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO raw.refers VALUES (9);
+      SELECT * FROM dpipe._test_load('s', dpipe._test_bytes('{"a": 1}'))});
+isnt($rc, 0, 'what the caller has deferred is his own error');
+like($err, qr/Key \(a\)=\(9\) is not present/, 'told as such');
+is(letters(), '', 'and nobody is blamed for it');
+
 # --- a load inside a load ---
 sql(q{CREATE TABLE raw.outer_t (a int, _offset int); CREATE TABLE raw.inner_t (a int CHECK (a > 0), _offset int);
       SELECT dpipe._test_source('s', 'raw.outer_t'); SELECT dpipe._test_source('inner', 'raw.inner_t');
