@@ -102,6 +102,12 @@ extern DpipeSource *dpipe_source_get(const char *name, bool missing_ok);
 /* Raise 42501 unless the current user may act as the source's owner. */
 extern void dpipe_source_check_owner(const DpipeSource *source);
 
+/*
+ * Raise unless the definition is this database's own and its owner still the
+ * same role: else its OID may be anybody's.
+ */
+extern void dpipe_source_check_adopted(const DpipeSource *source);
+
 typedef enum DpipeNoun
 {
 	DPIPE_MODEL,

@@ -65,6 +65,49 @@ is($node->sql(q{SELECT bool_and(l.load_id IS NOT NULL) FROM raw.t r
       LEFT JOIN dpipe.load l ON l.load_id = r._load_id}),
     't', 'a replay is in the ledger');
 
+# Letters outlive their source; who takes its name does not take them.
+$node->sql(q{CREATE SCHEMA mine AUTHORIZATION other; GRANT USAGE ON FOREIGN SERVER k TO other;
+    SET ROLE loader; CREATE TABLE raw.passing (n int CHECK (n % 3 <> 0));
+    SELECT dpipe_create_kafka_source('passing', 'k', 't', 'raw.passing', options => '{"enabled": false}')});
+$node->sql(q{CALL dpipe_sync('passing')});
+$node->sql(q{SELECT dpipe_drop_source('passing'); SET ROLE other; CREATE TABLE mine.theirs (_payload bytea);
+    SELECT dpipe_create_kafka_source('passing', 'k', 't', 'mine.theirs', 'raw', options => '{"enabled": false}')});
+is(replay(q{'passing'}, 'other'), '0|0', "another role's letters are not replayed");
+is(replay(q{'passing', ARRAY(SELECT generate_series(1, 1000))}, 'other'), '0|0', 'nor by their ids');
+is($node->sql('SELECT count(*) FROM mine.theirs'), 0, 'their contents stay where they are');
+$node->sql(q{SELECT dpipe_drop_source('passing'); SET ROLE loader;
+    SELECT dpipe_create_kafka_source('passing', 'k', 't', 'raw.passing', options => '{"enabled": false}')});
+is(replay(q{'passing'}), '0|103', 'a source of the same owner has them again');
+
+# However small payloads are, keys and headers take room as well.
+$node->sql(q{SET ROLE loader; CREATE TABLE raw.big (n int, _key text, _headers jsonb);
+    SELECT dpipe_create_kafka_source('big', 'k', 't', 'raw.big', options => '{"enabled": false, "batch_bytes": 100000}')});
+$node->sql(q{INSERT INTO dpipe.letter (source, owner, owner_oid, load_id, topic, partition, "offset", key, payload, headers, stage, sqlstate, message)
+    SELECT 'big', 'loader', 'loader'::regrole, 1, 't', 0, i, CASE WHEN i <= 10 THEN convert_to(repeat('k', 60000), 'UTF8') END, '{"n": 1}',
+        CASE WHEN i > 10 THEN jsonb_build_array(jsonb_build_array('h', repeat('v', 60000))) END, 'insert', '23514', 'x'
+      FROM generate_series(1, 20) i});
+is(replay(q{'big'}), '20|0', 'large keys and headers');
+is($node->sql(q{SELECT count(*), max(rows) FROM dpipe.load WHERE source = 'big'}), '10|2', 'are not taken all at once');
+
+# A name that is not UTF-8 is kept as base64, as a value is, and comes back.
+$node->sql(q{INSERT INTO dpipe.letter (source, owner, owner_oid, load_id, topic, partition, "offset", payload, headers, stage, sqlstate, message)
+    VALUES ('big', 'loader', 'loader'::regrole, 1, 't', 0, 21, '{"n": 21}',
+        '[[{"base64": "/0E="}, {"base64": "/kI="}], ["é", null], ["", "v"]]', 'insert', '23514', 'x')});
+is(replay(q{'big'}), '1|0', 'headers that are not UTF-8');
+is($node->sql('SELECT _headers FROM raw.big WHERE n = 21'),
+    '[[{"base64": "/0E="}, {"base64": "/kI="}], ["é", null], ["", "v"]]', 'come back as they were');
+
+# Those that were replayed are looked at once, not once for every thousand of them.
+$node->sql(q{INSERT INTO dpipe.letter (source, owner, owner_oid, load_id, topic, partition, "offset", payload, stage, sqlstate, message, replayed_at)
+    SELECT 'big', 'loader', 'loader'::regrole, 1, 't', 0, i, '{}', 'insert', '23514', 'x', now() FROM generate_series(1, 20000) i});
+cmp_ok($node->sql(q{BEGIN; DO 'BEGIN PERFORM dpipe_replay(''big''); END';
+    SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_all_tables WHERE relid = 'dpipe.letter'::regclass; ROLLBACK}),
+    '<', 100_000, 'a replay with nothing to do');
+
+# In a copy that was not adopted the owner's OID may be anybody's.
+like(($node->psql('postgres', q{UPDATE dpipe.source SET incarnation = gen_random_uuid() WHERE name = 'big'; SELECT dpipe_replay('big')}))[2],
+    qr/source "big" was restored from another database/, 'a restored source is refused');
+
 # A record that was read twice has two letters of the same coordinates.
 $node->sql(q{SET ROLE loader;
     CREATE TABLE raw.twice (n int CHECK (n % 3 <> 0), _offset bigint);
