@@ -156,7 +156,8 @@ diagnose(DpipeRun *run, Failure *failure)
 	const char *column = NULL;
 	const char *stage = "insert";
 
-	failure->fault = dpipe_fault_of(failure->edata);
+	failure->fault = dpipe_fault_of(failure->edata,
+									run->current >= 0 && run->reads_value);
 	if (run->current >= 0)
 	{
 		/* an input function or a default */

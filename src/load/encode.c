@@ -341,8 +341,10 @@ encode_any(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 		return true;
 	}
 	run->column = NameStr(col->name);
+	run->reads_value = col->own_input;
 	datum = InputFunctionCall(&col->input, text, col->input_param,
 							  col->base_typmod);
+	run->reads_value = false;
 	wire = SendFunctionCall(&col->send, datum);
 	run->column = NULL;
 	dpipe_put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));

@@ -93,6 +93,9 @@ set_type(DpipeColumn *col)
 	fmgr_info(fn, &col->input);
 
 	col->as_text = !has_binary_io(col->type);
+	/* As text, a domain's input function checks its constraints as well. */
+	col->own_input = col->base_type < FirstNormalObjectId &&
+		(!col->as_text || col->base_type == col->type);
 	if (col->as_text)
 	{
 		getTypeInputInfo(col->type, &fn, &col->text_input_param);

@@ -265,6 +265,23 @@ is(sql('SELECT count(*) FROM raw.env'), '2', 'and nothing is stored twice by loo
 is(load_texts(('{"a": 5}') x 70, '{"a": 1}'), '0|50|50', 'at most 50 in one go');
 sql('DELETE FROM dpipe.letter; DELETE FROM raw.env');
 
+# --- values that name what is not there, or are misspelt: SQLSTATEs as if the table were ---
+sql(q{CREATE TABLE raw.naming (c regclass, r regrole[], n regnamespace, p jsonpath, a aclitem, _offset int); SELECT dpipe._test_source('s', 'raw.naming')});
+foreach (['c', '"raw.nowhere"', '42P01'], ['r', '["nobody"]', '42704'], ['n', '"nowhere"', '3F000'], ['p', '"$["', '42601'], ['a', '"nobody=r/nobody"', '42704'])
+{
+    my ($column, $value, $sqlstate) = @$_;
+    is(load_texts(qq({"$column": $value})), '0|1|1', "$column: a dead letter, also without neighbours");
+    like(letters(), qr/^0\|convert\|$sqlstate\|column "$column": /, "$column: with the reason");
+}
+# Constraints of domains may look at tables as well; that is no value's fault.
+sql(q{CREATE TABLE raw.known (id int); CREATE FUNCTION is_known(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN EXISTS (SELECT FROM raw.known WHERE id = $1); END';
+      CREATE DOMAIN known AS int CHECK (is_known(VALUE)); CREATE TABLE raw.knows (k known[], d known); DROP TABLE raw.known; SELECT dpipe._test_source('s', 'raw.knows')});
+foreach ('{"k": [1]}', '{"d": 1}')
+{
+    like(sql_error("SELECT dpipe._test_load('s', dpipe._test_bytes('$_'))"), qr/ERROR:  42P01/, "a table behind a domain: $_");
+}
+sql(q{SELECT dpipe._test_source('s', 'raw.env')});
+
 # --- what needs more than 1 GB is the record's fault, though the server calls it internal ---
 sql(q{CREATE FUNCTION raise_alloc() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN PERFORM repeat('x', 268435456) ~ 'y'; RETURN NEW; END $$;
