@@ -496,21 +496,25 @@ static DpipeStatement position_set = {
 	"       last_load_at = CASE WHEN $15 IS NULL THEN p.last_load_at"
 	"                      ELSE pg_catalog.clock_timestamp() END,"
 	"       started = $16"
-	" WHERE p.source = $1 AND p.slot = $2",
-	16, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
+	" WHERE p.source = $1 AND p.slot = $2 AND p.epoch = $17",
+	17, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 	INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID,
-	TEXTARRAYOID}
+	TEXTARRAYOID, INT8OID}
 };
 
+/*
+ * Nobody else can have changed the row since it was compared; a trigger of the
+ * target can, by dpipe_seek() for instance, and neither may be lost.
+ */
 void
 dpipe_position_set(const DpipeSource *source, int slot,
 				   const DpipePosition *next, const DpipeLoad *load)
 {
 	DpipeSpi	spi;
 	int			n = next->npartitions;
-	bool		nulls[16] = {false};
-	Datum		args[16] = {
+	bool		nulls[17] = {false};
+	Datum		args[17] = {
 		CStringGetTextDatum(source->name),
 		Int32GetDatum(slot),
 		text_array_datum(next->topic, n),
@@ -527,13 +531,17 @@ dpipe_position_set(const DpipeSource *source, int slot,
 		Int64GetDatum(load ? load->bytes : 0),
 		Int64GetDatum(load ? load->load_id : 0),
 		text_array_datum(next->started, next->nstarted),
+		Int64GetDatum(next->epoch),
 	};
 
 	nulls[14] = (load == NULL);
 	dpipe_spi_begin(&spi);
 	if (dpipe_spi_run(&position_set, args, nulls, false, 0) != 1)
-		elog(ERROR, "position of source \"%s\" slot %d vanished under its lock",
-			 source->name, slot);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("position of source \"%s\" slot %d was changed by the batch that is to move it",
+						source->name, slot),
+				 errhint("A trigger of its target must not move, redefine or drop the source.")));
 	dpipe_spi_end(&spi);
 }
 

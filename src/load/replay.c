@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(dpipe_replay);
 
 typedef struct Replay
 {
+	struct Replay *outer;		/* under way in this process, or NULL */
 	DpipeSource *source;
 	DpipeTarget *target;
 	Datum		ids;			/* bigint[] */
@@ -45,6 +46,8 @@ typedef struct Replay
 	DpipeBatch	batch;
 	Datum	   *letters;		/* id of each record */
 } Replay;
+
+static Replay *current_replay = NULL;
 
 /* A header's name ("0") or value ("1") as the bytes it came in. */
 #define HEADER_PARTS(n) \
@@ -367,15 +370,47 @@ replay_result(FunctionCallInfo fcinfo, const Replay *replay)
 }
 
 /*
+ * A trigger of the target could call us again for letters that are on their
+ * way into it, and not marked yet.
+ */
+static void
+check_not_nested(const Replay *replay)
+{
+	for (const Replay *r = replay->outer; r != NULL; r = r->outer)
+		if (strcmp(r->source->name, replay->source->name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("letters of source \"%s\" are being replayed by this session already",
+							replay->source->name),
+					 errhint("A trigger of its target must not call dpipe_replay() for it.")));
+}
+
+static void
+replay_all(Replay *replay)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "dpipe replay",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	while (take_letters(replay))
+	{
+		replay_batch(replay);
+		MemoryContextReset(cxt);
+		CHECK_FOR_INTERRUPTS();
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+/*
  * dpipe_replay(source text, ids bigint[], OUT replayed bigint,
  *				OUT failed bigint)
  */
 Datum
 dpipe_replay(PG_FUNCTION_ARGS)
 {
-	Replay		replay = {0};
-	MemoryContext cxt;
-	MemoryContext old;
+	Replay		replay = {.outer = current_replay};
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -390,19 +425,19 @@ dpipe_replay(PG_FUNCTION_ARGS)
 	replay.all = PG_ARGISNULL(1);
 	if (!replay.all)
 		replay.ids = PG_GETARG_DATUM(1);
+	check_not_nested(&replay);
 	replay.target = dpipe_target_open(replay.source, CurrentMemoryContext);
 
-	cxt = AllocSetContextCreate(CurrentMemoryContext, "dpipe replay",
-								ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(cxt);
-	while (take_letters(&replay))
+	PG_TRY();
 	{
-		replay_batch(&replay);
-		MemoryContextReset(cxt);
-		CHECK_FOR_INTERRUPTS();
+		current_replay = &replay;
+		replay_all(&replay);
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(cxt);
+	PG_FINALLY();
+	{
+		current_replay = replay.outer;
+	}
+	PG_END_TRY();
 	dpipe_target_close(replay.target);
 	PG_RETURN_DATUM(replay_result(fcinfo, &replay));
 }

@@ -104,6 +104,29 @@ cmp_ok($node->sql(q{BEGIN; DO 'BEGIN PERFORM dpipe_replay(''big''); END';
     SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_all_tables WHERE relid = 'dpipe.letter'::regclass; ROLLBACK}),
     '<', 100_000, 'a replay with nothing to do');
 
+# A trigger of the target that replays on its own finds letters that are on their way.
+$node->sql(q{SET ROLE loader; CREATE TABLE raw.nested (n int, _offset bigint);
+    SELECT dpipe_create_kafka_source('nested', 'k', 't', 'raw.nested', options => '{"enabled": false, "stop_at": {"t": {"0": 5}}}');
+    CREATE FUNCTION raw.again() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN IF pg_trigger_depth() = 1 THEN PERFORM dpipe_replay(TG_ARGV[0]); END IF; RETURN NULL; END $$;
+    CREATE TRIGGER t AFTER INSERT ON raw.nested FOR EACH STATEMENT EXECUTE FUNCTION raw.again('nested')});
+$node->sql(q{INSERT INTO dpipe.letter (source, owner, owner_oid, load_id, topic, partition, "offset", payload, stage, sqlstate, message)
+    SELECT 'nested', 'loader', 'loader'::regrole, 1, 't', 0, i, '{"n": 1}', 'insert', '23514', 'x' FROM generate_series(1, 3) i});
+like(replay(q{'nested'}), qr/letters of source "nested" are being replayed by this session already/, 'a replay within itself');
+is($node->sql('SELECT count(*) FROM raw.nested'), 0, 'stores nothing twice');
+is($node->sql(q{SET ROLE loader; DROP TRIGGER t ON raw.nested;
+    CREATE TRIGGER t AFTER INSERT ON raw.nested FOR EACH STATEMENT EXECUTE FUNCTION raw.again('big');
+    SELECT * FROM dpipe_replay('nested')}), '3|0', 'of another source is none of that');
+
+# Nor may a trigger move the source under its own batch.
+$node->sql(q{SET ROLE loader; CREATE FUNCTION raw.jump() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM dpipe_seek('nested', '"latest"'); RETURN NULL; END $$;
+    CREATE TRIGGER u AFTER INSERT ON raw.nested FOR EACH STATEMENT EXECUTE FUNCTION raw.jump(); TRUNCATE raw.nested});
+like(($node->psql('postgres', q{CALL dpipe_sync('nested')}))[2],
+    qr/position of source "nested" slot 0 was changed by the batch that is to move it/, 'a trigger that seeks is told so');
+$node->sql(q{DROP TRIGGER u ON raw.nested; CALL dpipe_sync('nested')});
+is($node->sql('SELECT count(*), count(DISTINCT _offset) FROM raw.nested'), '5|5', 'and nothing is lost or read twice');
+
 # In a copy that was not adopted the owner's OID may be anybody's.
 like(($node->psql('postgres', q{UPDATE dpipe.source SET incarnation = gen_random_uuid() WHERE name = 'big'; SELECT dpipe_replay('big')}))[2],
     qr/source "big" was restored from another database/, 'a restored source is refused');
