@@ -714,7 +714,8 @@ static DpipeStatement state_upsert = {
 	"       last_error, shown_error, last_error_at)"
 	" SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $5 IS NOT NULL"
 	"        THEN pg_catalog.clock_timestamp() END"
-	"  WHERE EXISTS (SELECT 1 FROM dpipe.source s WHERE s.name = $1)"
+	"  WHERE EXISTS (SELECT 1 FROM dpipe.source s WHERE s.name = $1"
+	"                AND s.owner_oid = $7)"
 	" ON CONFLICT (source, slot) DO UPDATE"
 	"    SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
 	"        last_error = COALESCE(EXCLUDED.last_error, t.last_error),"
@@ -722,24 +723,25 @@ static DpipeStatement state_upsert = {
 	"                      THEN t.shown_error ELSE EXCLUDED.shown_error END,"
 	"        last_error_at = COALESCE(EXCLUDED.last_error_at, t.last_error_at),"
 	"        changed_at = pg_catalog.now()",
-	6, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	7, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID}
 };
 
 void
-dpipe_slot_state_set(const char *source, int slot, const char *state,
-					 const char *reason, const char *last_error,
-					 const char *shown)
+dpipe_slot_state_set(const char *source, int slot, Oid owner,
+					 const char *state, const char *reason,
+					 const char *last_error, const char *shown)
 {
 	DpipeSpi	spi;
-	bool		nulls[6] = {false, false, false, false, last_error == NULL,
-	shown == NULL};
-	Datum		args[6] = {
+	bool		nulls[7] = {false, false, false, false, last_error == NULL,
+	shown == NULL, false};
+	Datum		args[7] = {
 		CStringGetTextDatum(source),
 		Int32GetDatum(slot),
 		CStringGetTextDatum(state),
 		CStringGetTextDatum(reason),
 		last_error ? CStringGetTextDatum(last_error) : (Datum) 0,
 		shown ? CStringGetTextDatum(shown) : (Datum) 0,
+		ObjectIdGetDatum(owner),
 	};
 
 	dpipe_spi_begin(&spi);
@@ -768,8 +770,8 @@ dpipe_slot_state_settle(const DpipeSource *source, int slot,
 	held = dpipe_spi_run(&definition_hold, args, NULL, false, 0) == 1;
 	dpipe_spi_end(&spi);
 	if (held)
-		dpipe_slot_state_set(source->name, slot, state, reason, last_error,
-							 NULL);
+		dpipe_slot_state_set(source->name, slot, source->owner, state, reason,
+							 last_error, NULL);
 	return held;
 }
 

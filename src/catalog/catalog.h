@@ -170,9 +170,9 @@ extern void dpipe_gap_record(const DpipeSource *source, const char *topic,
 /*
  * Lasting states: "error", "finished", or a failure's text under "retrying";
  * cleared means state '' with the last error kept. Setting one for a source
- * that was dropped meanwhile does nothing.
+ * that was dropped meanwhile, or is another owner's, does nothing.
  */
-extern void dpipe_slot_state_set(const char *source, int slot,
+extern void dpipe_slot_state_set(const char *source, int slot, Oid owner,
 								 const char *state, const char *reason,
 								 const char *last_error, const char *shown);
 extern void dpipe_slot_state_clear(const char *source, int slot);

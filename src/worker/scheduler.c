@@ -61,6 +61,7 @@ typedef struct Wanted
 	int			slot;
 	int64		version;
 	int64		epoch;
+	Oid			owner;
 	Oid			role;			/* to connect as; InvalidOid: bootstrap */
 	char	   *lasting;		/* "error", "finished" or NULL */
 	char	   *reason;			/* of it */
@@ -118,14 +119,14 @@ static void
 read_wanted_row(uint64 row, Wanted *w)
 {
 	bool		isnull;
-	Oid			owner = DatumGetObjectId(dpipe_spi_datum(row, 6, &isnull));
 
 	w->source = dpipe_spi_text(row, 1, wanted_cxt);
 	w->kind = dpipe_spi_text(row, 2, wanted_cxt);
 	w->slot = dpipe_spi_int32(row, 3);
 	w->version = dpipe_spi_int64(row, 4);
 	w->epoch = dpipe_spi_int64(row, 5);
-	w->role = role_to_connect_as(owner, dpipe_spi_bool(row, 7));
+	w->owner = DatumGetObjectId(dpipe_spi_datum(row, 6, &isnull));
+	w->role = role_to_connect_as(w->owner, dpipe_spi_bool(row, 7));
 	w->lasting = dpipe_spi_text(row, 8, wanted_cxt);
 	w->reason = dpipe_spi_text(row, 9, wanted_cxt);
 }
@@ -249,6 +250,7 @@ launch(const Wanted *w, int index, uint64 ticket)
 	DpipeSlotStart start = {
 		.database = MyDatabaseId,
 		.role = w->role,
+		.owner = w->owner,
 		.slot = w->slot,
 		.index = index,
 		.ticket = ticket,
@@ -355,7 +357,8 @@ tend_wanted(void)
 	memset(keep, 0, sizeof(keep));
 	for (int i = 0; i < nwanted && dpipe_enabled; i++)
 	{
-		int			index = dpipe_seat_entry(wanted[i].source, wanted[i].slot);
+		int			index = dpipe_seat_entry(wanted[i].source, wanted[i].slot,
+											 wanted[i].owner);
 
 		full = full || index < 0;
 		if (index < 0)
