@@ -242,19 +242,18 @@ dpipe_source_check_owner(const DpipeSource *source)
 void
 dpipe_source_check_adopted(const DpipeSource *source)
 {
-	char	   *name = GetUserNameFromId(source->owner, true);
-
+	if (GetUserNameFromId(source->owner, true) == NULL &&
+		!OidIsValid(get_role_oid(source->owner_name, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of source \"%s\", role \"%s\", no longer exists",
+						source->name, source->owner_name)));
 	if (source->restored)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("source \"%s\" was restored from another database",
 						source->name),
 				 errhint("Run dpipe_adopt() to let this copy consume.")));
-	if (name == NULL || strcmp(name, source->owner_name) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the owner of source \"%s\", role \"%s\", no longer exists",
-						source->name, source->owner_name)));
 }
 
 /* ---------- models and projects ---------- */

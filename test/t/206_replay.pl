@@ -130,6 +130,8 @@ is($node->sql('SELECT count(*), count(DISTINCT _offset) FROM raw.nested'), '5|5'
 # In a copy that was not adopted the owner's OID may be anybody's.
 like(($node->psql('postgres', q{UPDATE dpipe.source SET incarnation = gen_random_uuid() WHERE name = 'big'; SELECT dpipe_replay('big')}))[2],
     qr/source "big" was restored from another database/, 'a restored source is refused');
+like(($node->psql('postgres', q{UPDATE dpipe.source SET owner = 'gone', owner_oid = 1 WHERE name = 'big'; SELECT dpipe_replay('big')}))[2],
+    qr/the owner of source "big", role "gone", no longer exists/, 'and one whose owner is gone');
 
 # A record that was read twice has two letters of the same coordinates.
 $node->sql(q{SET ROLE loader;
