@@ -164,8 +164,9 @@ run_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args,
 	env->seen = macro->seen < 0 ? env->updates : macro->seen;
 	jn_scope_push(env, macro->closure);
 	jn_scope_hide(env, &macro->def->body);
-	bind(env, macro, args);
+	/* Defaults are evaluated in the macro, not by who calls it. */
 	env->frames = frame;
+	bind(env, macro, args);
 	env->out = &out;
 	env->tmpl_name = macro->template_name;
 	(void) jn_exec(env, &macro->def->body);
