@@ -127,10 +127,13 @@ all_vars(const PjScope *scope)
 	return vars;
 }
 
+/* Files of properties see it as it is written. */
 static JinjaValue *
 rendered_var(PjScope *scope, PdDoc *value)
 {
-	if (value->kind == PD_STRING && strchr(value->u.text, '{') != NULL)
+	bool		properties = scope->yaml && scope->project != NULL && scope->project->doc != NULL;
+
+	if (!properties && value->kind == PD_STRING && strchr(value->u.text, '{') != NULL)
 	{
 		JinjaTemplate *tmpl = jinja_parse(jinja_env_context(scope->env), "var", value->u.text,
 										  value->n);

@@ -101,6 +101,7 @@ my @wrong = (
     [ 'names of a path'       => { 'dbt_project.yml' => "${yml}source-paths: [models]\nmodel-paths: [models]\n" } ],
     [ 'tests and data_tests'  => { 'dbt_project.yml' => "${yml}tests: {+severity: warn}\ndata_tests: {+severity: warn}\n" } ],
     [ 'dispatch'              => { 'dbt_project.yml' => "${yml}dispatch: [{macro_namespace: q}]\n" } ],
+    [ 'a dispatch to nothing' => { 'macros/m.sql' => "{% macro m() %}{{ adapter.dispatch('n', 'p')() }}{% endmacro %}" } ],
     [ 'hooks of two names'    => { 'models/a.sql' => "{{ config(pre_hook='a', **{'pre-hook': 'b'}) }}select 1" } ],
 );
 
