@@ -1,4 +1,4 @@
-{% macro weigh(column, factor=thousand()) %}{{ grams(column) }}{% endmacro %}
+{% macro weigh(column, factor=thousand()) %}{{ render("{{ unused('') }}") }}{{ grams(column) }}{% endmacro %}
 
 {% macro thousand() %}1000{% endmacro %}
 
