@@ -171,6 +171,11 @@ note_call(const JinjaCallInfo *call, void *arg)
 static JinjaTemplate *
 builtin_template(const char *id, int *index)
 {
+	static const char own[] = "macro.dbt.";
+	const char *name = id + strlen(own);
+
+	if (strncmp(id, own, strlen(own)) != 0)
+		return NULL;
 	for (const DpipeBuiltinFile *file = dpipe_builtin_files; file->name != NULL; file++)
 	{
 		JinjaTemplate *tmpl = jinja_cached_template(file->name, file->text, strlen(file->text),
@@ -180,8 +185,11 @@ builtin_template(const char *id, int *index)
 		{
 			const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
 
-			if (strcmp(id, psprintf("macro.dbt.%s%s", strcmp(info->tag, "test") == 0 ? "test_" : "",
-									info->name)) == 0)
+			bool		test = strcmp(info->tag, "test") == 0;
+
+			if (test && strncmp(name, "test_", 5) != 0)
+				continue;
+			if (strcmp(name + (test ? 5 : 0), info->name) == 0)
 			{
 				*index = i;
 				return tmpl;
