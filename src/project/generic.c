@@ -424,15 +424,14 @@ static void
 find_references(Test *t, PjNode *node)
 {
 	char	   *macro_name = psprintf("test_%s", t->name);
-	const PjMacro *macro = pj_resolve_macro(t->load, node->project, macro_name);
+	const char *macro = pj_macro_dependency(t->load, node->project, macro_name);
 	PdDoc	   *ref;
 
 	/* What it is called with is not asked for the macro that it depends on. */
-	if (macro != NULL || dpipe_is_builtin_macro(macro_name))
-		node->macros = lappend(node->macros, macro != NULL ? (void *) macro->unique_id
-							   : psprintf("macro.dbt.%s", macro_name));
-	if (t->namespace != NULL || macro != NULL ||
-		(strcmp(t->name, "not_null") != 0 && strcmp(t->name, "unique") != 0))
+	if (macro != NULL)
+		node->macros = lappend(node->macros, (void *) macro);
+	if (macro == NULL || (strcmp(macro, "macro.dbt.test_not_null") != 0 &&
+						  strcmp(macro, "macro.dbt.test_unique") != 0))
 	{
 		pj_parse_test_arguments(t->load, node, t->args);
 		return;

@@ -323,9 +323,10 @@ overlay_raw(const Kind *kind, PdDoc *result, const PjProject *project, const PdD
 {
 	PdDoc	   *level = NULL;
 
+	/* dbt looks for these elsewhere, or by another name, than where they are. */
 	if (strcmp(kind->resource_type, "function") == 0)
 		level = pd_get(project->raw, "models");
-	else
+	else if (strchr(kind->key, '-') == NULL)
 		level = pd_get(project->raw, kind->key);
 	if (level == NULL && kind->old_key != NULL)
 		level = pd_get(project->raw, kind->old_key);

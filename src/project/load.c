@@ -424,6 +424,7 @@ load_all(PjLoad *load)
 	if (load->macros_by_name == NULL)
 		pj_load_macros(load);
 	pj_warn_strays(load);
+	pj_check_dispatches(load);
 	pj_load_sql_files(load);
 	pj_load_hooks(load);
 	pj_load_properties(load);

@@ -189,6 +189,7 @@ typedef struct PjLoad
 	HTAB	   *by_name;		/* lists of nodes by name */
 	List	   *macros;			/* PjMacro * */
 	HTAB	   *macros_by_name;
+	HTAB	   *visible;		/* PjVisible * by the id of a test; or NULL */
 	List	   *docs;
 	PdDoc	   *groups;			/* by unique id */
 	List	   *patches;		/* source overrides, while files are read */
@@ -206,6 +207,7 @@ typedef struct PjLoad
  * project, unique_id and enabled are there before, if it is of an opened project.
  */
 extern PjNode *pj_read_node(PjNode *node);
+extern PjNode *pj_hidden_node(const PjLoad *load, PdDoc *doc);
 
 /* A hash of pointers by text. */
 extern HTAB *pj_table(const char *name);
@@ -261,6 +263,10 @@ extern JinjaValue *pj_doc_value(JinjaEnv *env, const PdDoc *doc);
 extern void pj_load_macros(PjLoad *load);
 extern void pj_warn_strays(const PjLoad *load);
 extern PjMacro *pj_find_macro(const PjLoad *load, const char *project, const char *name);
+extern PjMacro *pj_macro_of_id(const PjLoad *load, const char *id);	/* NULL: none of a project */
+extern PjMacro *pj_any_macro(const PjLoad *load, const PjProject *project, const char *name);
+extern void pj_check_dispatches(PjLoad *load);
+extern const char *pj_macro_dependency(PjLoad *load, const PjProject *project, const char *name);
 extern PjMacro *pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name);
 
 /* hooks.c */

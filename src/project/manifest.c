@@ -245,27 +245,34 @@ static const char *const sections[] = {
 };
 
 static void
-put_nodes(PjManifest *m)
+put_disabled(PjManifest *m, const PjNode *node)
 {
 	PdDoc	   *disabled = pd_get(m->doc, "disabled");
+	PdDoc	   *list = pd_get(disabled, node->unique_id);
+
+	if (list == NULL)
+		pd_put(disabled, node->unique_id, list = pd_list());
+	pd_append(list, node_doc(m, node));
+}
+
+static void
+put_nodes(PjManifest *m)
+{
+	PdDoc	   *hidden = pd_get(m->definition, "hidden");
 	ListCell   *lc;
 
 	foreach(lc, m->load->nodes)
 	{
 		const PjNode *node = lfirst(lc);
-		PdDoc	   *list;
 
 		CHECK_FOR_INTERRUPTS();
 		if (is_shown(node))
-		{
 			pd_put(pd_get(m->doc, section_of(node)), node->unique_id, node_doc(m, node));
-			continue;
-		}
-		list = pd_get(disabled, node->unique_id);
-		if (list == NULL)
-			pd_put(disabled, node->unique_id, list = pd_list());
-		pd_append(list, node_doc(m, node));
+		else
+			put_disabled(m, node);
 	}
+	for (int i = 0; pd_is(hidden, PD_LIST) && i < hidden->n; i++)
+		put_disabled(m, pj_hidden_node(m->load, hidden->u.items[i]));
 }
 
 static void

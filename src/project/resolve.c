@@ -367,6 +367,26 @@ copy_for_version(PjLoad *load, const PjNode *test, const PjNode *model)
 	return copy;
 }
 
+/* Does another one stand for this one, which has its id? An enabled one does. */
+static bool
+has_twin_before(const List *models, const PjNode *model)
+{
+	ListCell   *lc;
+	bool		before = true;
+
+	foreach(lc, models)
+	{
+		const PjNode *other = lfirst(lc);
+
+		if (other == model)
+			before = false;
+		else if (strcmp(other->unique_id, model->unique_id) == 0 && !model->enabled &&
+				 (before || other->enabled))
+			return true;
+	}
+	return false;
+}
+
 /* A unit test of a model with versions is one for each that it is for. */
 static void
 resolve_unit_test(PjLoad *load, PjNode *test)
@@ -383,7 +403,8 @@ resolve_unit_test(PjLoad *load, PjNode *test)
 		PjNode	   *model = lfirst(lc);
 		PjNode	   *own = test;
 
-		if (!is_kind(model, "model") || model->project != test->project)
+		if (!is_kind(model, "model") || model->project != test->project ||
+			has_twin_before(models, model))
 			continue;
 		if (pd_get(versions, "include") && !version_listed(pd_get(versions, "include"), model))
 			continue;
@@ -604,10 +625,10 @@ pj_resolve(PjLoad *load)
 		pj_check_config(node);
 		if (is_kind(node, "unit_test"))
 			pj_fill_fixtures(load, node);
+		pj_parse_hooks(load, node);
 		if (!node->enabled)
 			continue;
 		check_node(node);
-		pj_parse_hooks(load, node);
 		resolve_refs(load, node);
 		resolve_sources(load, node);
 		resolve_metrics(load, node);

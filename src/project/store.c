@@ -200,6 +200,28 @@ static DpipeStatement update_project = {
 	6,
 	{TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID}};
 
+/* Disabled nodes that are not stored, as another one has their id. */
+static PdDoc *
+hidden_nodes(const PjLoad *load)
+{
+	HTAB	   *seen = pj_table("dpipe disabled nodes");
+	PdDoc	   *list = pd_list();
+	ListCell   *lc;
+
+	foreach(lc, load->nodes)
+	{
+		const PjNode *node = lfirst(lc);
+
+		if (node->enabled || node->unique_id == NULL)
+			continue;
+		if (pj_table_get(load->by_id, node->unique_id) != NULL ||
+			pj_table_get(seen, node->unique_id) != NULL)
+			pd_append(list, pj_node_doc(node));
+		pj_table_put(seen, node->unique_id, (void *) node);
+	}
+	return list;
+}
+
 /* What is known of the project besides its nodes. */
 static PdDoc *
 definition_of(const PjLoad *load)
@@ -223,6 +245,7 @@ definition_of(const PjLoad *load)
 	pd_put(doc, "selectors", load->selectors != NULL ? load->selectors : pd_null());
 	pd_put(doc, "groups", load->groups);
 	pd_put(doc, "macros", macro_patches(load));
+	pd_put(doc, "hidden", hidden_nodes(load));
 	pd_put(doc, "profile_name", pd_string(load->profile_name));
 	pd_put(doc, "target", load->target);
 	pd_put(doc, "counts", load->counts);

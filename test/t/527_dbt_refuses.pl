@@ -131,6 +131,7 @@ my @wrong = (
             'agg: total', 'kind: prime', 'dimension: clock', 'grain: fortnight', 'window: total' ),
     [ 'a type of a metric'      => 'metrics: [{name: m, label: l, type: complicated, type_params: {}}]' ],
     [ 'a granularity'           => 'models: [{name: a, columns: [{name: id, granularity: eon}]}]' ],
+    [ 'a dispatch to nothing' => { 'macros/m.sql' => "{% macro m() %}{{ adapter.dispatch('n', 'p')() }}{% endmacro %}" } ],
     [ 'hooks of two names'    => { 'models/a.sql' => "{{ config(pre_hook='a', **{'pre-hook': 'b'}) }}select 1" } ],
 );
 
