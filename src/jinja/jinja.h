@@ -394,6 +394,7 @@ extern void jinja_dict_entry(const JinjaValue *v, int i, JinjaValue **key,
 extern JinjaValue *jinja_attribute(JinjaEnv *env, JinjaValue *v,
 								   const char *name);
 extern void *jinja_object_get(const JinjaValue *v, const JinjaObjectOps *ops);	/* NULL if another kind */
+extern JinjaValue *jinja_as_json(JinjaEnv *env, JinjaValue *v);	/* what JSON has for an object, else itself */
 
 /* A new list of what iterating over "v" gives; an error if it cannot be. */
 extern JinjaValue *jinja_to_list(JinjaEnv *env, JinjaValue *v);

@@ -91,15 +91,6 @@ jinja_from_jsonb(JinjaEnv *env, const Jsonb *jb)
 
 /* ---------- values to jsonb ---------- */
 
-/* What an object is in jsonb. */
-static JinjaValue *
-as_json(JinjaEnv *env, JinjaValue *v)
-{
-	if (v->kind != JINJA_OBJECT || v->u.object.ops->to_json == NULL)
-		return v;
-	return v->u.object.ops->to_json(env, v->u.object.object);
-}
-
 static void
 set_string(JsonbValue *jbv, const JinjaValue *v)
 {
@@ -165,7 +156,7 @@ push_value(JinjaEnv *env, JsonbParseState **state, JinjaValue *v,
 	JsonbValue *result;
 
 	jn_step(env);
-	v = as_json(env, v);
+	v = jinja_as_json(env, v);
 	if (to_scalar(env, v, &jbv))
 		return pushJsonbValue(state, where, &jbv);
 	jn_enter(env);
@@ -200,7 +191,7 @@ jinja_to_jsonb(JinjaEnv *env, JinjaValue *v)
 	JsonbParseState *state = NULL;
 	JsonbValue	jbv;
 
-	v = as_json(env, v);
+	v = jinja_as_json(env, v);
 	if (to_scalar(env, v, &jbv))
 		return JsonbValueToJsonb(&jbv);
 	return JsonbValueToJsonb(push_value(env, &state, v, WJB_ELEM));

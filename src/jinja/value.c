@@ -470,6 +470,14 @@ jinja_object_get(const JinjaValue *v, const JinjaObjectOps *ops)
 }
 
 JinjaValue *
+jinja_as_json(JinjaEnv *env, JinjaValue *v)
+{
+	if (v->kind != JINJA_OBJECT || v->u.object.ops->to_json == NULL)
+		return v;
+	return v->u.object.ops->to_json(env, v->u.object.object);
+}
+
+JinjaValue *
 jinja_arg(const JinjaArgs *args, int pos, const char *name)
 {
 	if (pos >= 0 && pos < args->nargs)

@@ -418,7 +418,13 @@ resolve_unit_test(PjLoad *load, PjNode *test)
 			test->enabled = false;
 			test->unique_id = NULL;
 		}
-		own->enabled &= model->enabled;
+		if (!model->enabled)
+		{
+			own->enabled = false;
+			own->config = pd_copy_top(own->config);
+			pd_put(own->config, "enabled", pd_bool(false));
+			continue;
+		}
 		own->schema = model->schema;
 		own->group = model->group;
 		depend(own, model);

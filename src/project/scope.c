@@ -106,6 +106,14 @@ pj_value_doc(JinjaEnv *env, JinjaValue *value)
 			return sequence_doc(env, value);
 		case JINJA_DICT:
 			return dict_doc(env, value);
+		case JINJA_OBJECT:
+			{
+				/* a time has a T in the middle, as JSON has it */
+				JinjaValue *json = jinja_as_json(env, value);
+
+				return json != value ? pj_value_doc(env, json)
+					: pd_string(jinja_to_cstring(env, value));
+			}
 		default:
 			return pd_string(jinja_to_cstring(env, value));
 	}
