@@ -372,7 +372,12 @@ columns_of(DpipeHost *host, const DpipeRelation *rel)
 static JinjaValue *
 adapter_get_columns_in_relation(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
-	return columns_of(arg, relation_arg(env, args, 0, "relation", "get_columns_in_relation"));
+	static const char name[] = "get_columns_in_relation";
+	DpipeHost  *host = arg;
+
+	if (host->overrides != NULL && host->overrides(host, name))
+		return dpipe_host_call_macro(host, name, args);
+	return columns_of(host, relation_arg(env, args, 0, "relation", name));
 }
 
 static JinjaValue *

@@ -232,16 +232,35 @@ dump_yaml(JinjaEnv *env, StringInfo buf, JinjaValue *v, int indent, bool in_dict
 	}
 	else
 	{
+		/* Texts and times; of others there is none. */
+		if (kind != JINJA_STRING && kind != JINJA_SET && jinja_as_json(env, v) == v)
+			jinja_raise(env, ERRCODE_DATATYPE_MISMATCH, "cannot represent an object: %s",
+						jinja_type_name(v));
 		dump_yaml_text(buf, jinja_to_cstring(env, v));
 		appendStringInfoChar(buf, '\n');
 	}
 }
 
 static JinjaValue *
+dump_whole_yaml(JinjaEnv *env, void *arg)
+{
+	JinjaValue *v = arg;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	dump_yaml(env, &buf, v, 0, false);
+	/* A lone scalar ends a document with a mark. */
+	if (jinja_kind(v) != JINJA_LIST && jinja_kind(v) != JINJA_TUPLE && jinja_kind(v) != JINJA_DICT)
+		appendStringInfoString(&buf, "...\n");
+	return jinja_string(env, buf.data);
+}
+
+/* toyaml(value, default=None, sort_keys=False) */
+static JinjaValue *
 fn_toyaml(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
 	JinjaValue *v = dpipe_arg(env, args, 0, "value", "toyaml");
-	StringInfoData buf;
+	JinjaValue *text;
 
 	if (dpipe_arg_flag(env, args, 2, "sort_keys", false))
 	{
@@ -249,12 +268,7 @@ fn_toyaml(JinjaEnv *env, void *arg, const JinjaArgs *args)
 
 		v = jinja_from_json(env, sorted, strlen(sorted));
 	}
-	initStringInfo(&buf);
-	dump_yaml(env, &buf, v, 0, false);
-	/* A lone scalar ends a document with a mark. */
-	if (jinja_kind(v) != JINJA_LIST && jinja_kind(v) != JINJA_TUPLE && jinja_kind(v) != JINJA_DICT)
-		appendStringInfoString(&buf, "...\n");
-	return jinja_string(env, buf.data);
+	return attempt(env, dump_whole_yaml, v, &text) ? text : default_arg(env, args);
 }
 
 /* ---------- sets, zips ---------- */

@@ -63,6 +63,8 @@ struct DpipeHost
 	 * own is searched first, then the root project, then dbt's own.
 	 */
 	JinjaValue *(*find_macro) (DpipeHost *host, const char *package, const char *name);
+	/* Do the project's macros take the place of this one of dbt's? NULL: no */
+	bool		(*overrides) (DpipeHost *host, const char *name);
 	/* Where dispatch looks for a namespace: char *; NIL: as without one */
 	List	   *(*search_order) (DpipeHost *host, const char *macro_namespace);
 	void	   *arg;			/* of whoever fills this */

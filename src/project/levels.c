@@ -476,6 +476,29 @@ defaults_of(PjLoad *load, const Kind *kind)
 	return *defaults;
 }
 
+/* A model's freshness is when to build it; that of a source is no freshness here. */
+static void
+settle_freshness(PdDoc *config)
+{
+	PdDoc	   *freshness = pd_get(config, "freshness");
+	PdDoc	   *after = pd_get(freshness, "build_after");
+
+	if (!pd_is(freshness, PD_DICT))
+		return;
+	if (!pd_is(after, PD_DICT))
+	{
+		if (pd_is_null(after))
+			pd_put(config, "freshness", pd_null());
+		return;
+	}
+	freshness = pd_copy_top(freshness);
+	after = pd_copy_top(after);
+	if (pd_get(after, "updates_on") == NULL)
+		pd_put(after, "updates_on", pd_string("any"));
+	pd_put(freshness, "build_after", after);
+	pd_put(config, "freshness", freshness);
+}
+
 PdDoc *
 pj_node_config(PjLoad *load, const PjNode *node)
 {
@@ -498,6 +521,8 @@ pj_node_config(PjLoad *load, const PjNode *node)
 	}
 	if (strcmp(kind->resource_type, "test") == 0)
 		settle_store_failures(config);
+	if (strcmp(kind->resource_type, "model") == 0)
+		settle_freshness(config);
 	settle_fields(config, defaults, "docs");
 	settle_fields(config, defaults, "contract");
 	settle_fields(config, defaults, "snapshot_meta_column_names");

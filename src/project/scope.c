@@ -458,6 +458,23 @@ find_macro(DpipeHost *host, const char *package, const char *name)
 	return package == NULL || strcmp(package, "dbt") == 0 ? dpipe_builtin_macro(host, name) : NULL;
 }
 
+/* By its own name, or by one that its dispatch looks for. */
+static bool
+overrides(DpipeHost *host, const char *name)
+{
+	static const char *const prefixes[] = {"postgres", "default"};
+	const PjLoad *load = ((PjScope *) host->arg)->load;
+	ListCell   *lc;
+
+	if (pj_any_macro(load, load->root, name) != NULL)
+		return true;
+	foreach(lc, pj_dispatch_order(load, "dbt"))
+		for (int i = 0; i < lengthof(prefixes); i++)
+			if (pj_find_macro(load, lfirst(lc), psprintf("%s__%s", prefixes[i], name)) != NULL)
+				return true;
+	return false;
+}
+
 /* ---------- names ---------- */
 
 static JinjaValue *
@@ -687,6 +704,7 @@ pj_scope_open(PjScope *scope, PjLoad *load, const PjProject *project, PjNode *no
 	scope->host.unquoted_identifier = is_unquoted(load, "identifier");
 	scope->host.find_macro = find_macro;
 	scope->host.search_order = search_order;
+	scope->host.overrides = overrides;
 	scope->host.arg = scope;
 	scope->host.resource_type = node != NULL ? node->resource_type : NULL;
 }
@@ -701,6 +719,7 @@ pj_scope_borrow(PjScope *scope, PjLoad *load, DpipeHost *host)
 	scope->context = host->context;
 	host->find_macro = find_macro;
 	host->search_order = search_order;
+	host->overrides = overrides;
 	host->arg = scope;
 	scope->host = *host;
 }

@@ -215,7 +215,7 @@ class Project:
                    "vars": self.profile["vars"], "env": {name: os.environ[name] for name in names if name in os.environ}}
         if name:
             options["project"] = name
-        return "SELECT count(*) FROM dpipe_load_files(%s, %s);\n" % (dollar(json.dumps(files)), dollar(json.dumps(options)))
+        return "SELECT count(*) FROM dpipe_load_files(%s, %s);\n" % (dollar(json.dumps(files)), dollar(json.dumps(options, default=str)))
 
 
 def add_arguments(parser):
