@@ -16,6 +16,10 @@
  *		fixture.c		rows of unit tests
  *		unique.c		names that only one may have
  *		refuse.c		what dbt refuses: keys, types, rules of an entry
+ *		versions.c		versions of a model
+ *		enforce.c		contracts and constraints of a model
+ *		microbatch.c	models that are made batch by batch
+ *		static.c		references that are read without rendering
  *		keys.c			what nothing reads: unknown keys, unused paths
  *		resolve.c		names to nodes, rules between nodes, descriptions
  *		store.c			catalogs
@@ -231,6 +235,7 @@ extern const char *pj_strip(const char *text, int *len);
 
 /* levels.c */
 extern PdDoc *pj_node_config(PjLoad *load, const PjNode *node);
+extern bool pj_has_levels(const PjLoad *load, const PjNode *node);
 extern PdDoc *pj_unrendered_config(const PjLoad *load, const PjNode *node);
 extern void pj_merge_calls(PdDoc *into, const PdDoc *call);
 
@@ -268,6 +273,7 @@ extern PjNode *pj_make_node(PjLoad *load, const char *resource_type, PjFile *fil
 							const char *name, const char *path, PdDoc *fqn);
 extern void pj_add_node(PjLoad *load, PjNode *node);
 extern void pj_update_config(PjLoad *load, PjNode *node);
+extern void pj_check_access(const PjFile *file, const PdDoc *access, const char *unique_id);
 extern PdDoc *pj_fqn_prefix(const PjProject *project, const char *relative);
 extern PjNode *pj_make_sql_node(PjLoad *load, PjFile *file);
 
@@ -298,6 +304,23 @@ extern void pj_fill_fixtures(PjLoad *load, PjNode *test);
 extern void pj_check_entry(const PjFile *file, const char *section, PdDoc *entry);
 extern void pj_check_project(const PjFile *file, const PdDoc *doc);
 extern void pj_check_config(const PjNode *node);
+extern void pj_check_step(const PjNode *node, const PdDoc *config);
+extern void pj_check_snapshot(const PjNode *node);
+
+/* versions.c */
+extern PdDoc *pj_latest_version(const PdDoc *entry);
+extern PdDoc *pj_version_columns(const PdDoc *entry, const PdDoc *version);
+extern void pj_check_model_entry(const PjFile *file, const PdDoc *entry);	/* raises */
+
+/* microbatch.c */
+extern bool pj_is_iso_time(const char *text);
+extern void pj_check_microbatch(const PjLoad *load);	/* raises */
+
+/* enforce.c: raise if they are wrong; note what foreign keys refer to */
+extern void pj_apply_constraints(const PjFile *file, const PdDoc *entry, PjNode *node);
+
+/* static.c: a ref as in PjNode, a source as [source, table], or NULL */
+extern PdDoc *pj_static_reference(const char *text, bool *is_source);
 
 /* keys.c */
 extern void pj_warn_keys(const PjFile *file, const char *section, const PdDoc *entry);

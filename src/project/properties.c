@@ -278,7 +278,8 @@ find_node(const PjLoad *load, const char *resource_type, const char *name, const
 		PjNode	   *node = lfirst(lc);
 
 		if (strcmp(node->resource_type, resource_type) != 0 || strcmp(node->name, name) != 0 ||
-			node->test_metadata != NULL)
+			node->test_metadata != NULL ||
+			(node->version != NULL && !pd_equal(node->version, node->latest_version)))
 			continue;
 		if (node->project == project && node->enabled)
 			return node;
@@ -290,12 +291,56 @@ find_node(const PjLoad *load, const char *resource_type, const char *name, const
 	return elsewhere != NULL ? elsewhere : disabled;
 }
 
+/* All that are disabled, of the project or, without one, of any. */
+static List *
+find_disabled(const PjLoad *load, const char *resource_type, const char *name,
+			  const PjProject *project)
+{
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, (List *) pj_table_get(load->by_name, name))
+	{
+		PjNode	   *node = lfirst(lc);
+
+		if (strcmp(node->resource_type, resource_type) == 0 && !node->enabled &&
+			(project == NULL || node->project == project) && node->test_metadata == NULL)
+			found = lappend(found, node);
+	}
+	return found;
+}
+
+/* Of several that are disabled none can be told to be the one that is meant. */
+static void
+check_disabled(const PjFile *file, const PdDoc *entry, const List *found, const PdDoc *config)
+{
+	const PjNode *one = list_length(found) > 1 ? linitial(found) : NULL;
+
+	if (one != NULL && pd_truth(pd_get(config, "enabled")))
+		pj_raise(file, entry,
+				 "Found %d matching disabled nodes for %s '%s'. Multiple nodes for the same unique id cannot be enabled in the schema file. They must be enabled in `dbt_project.yml` or in the sql files.",
+				 list_length(found), one->resource_type, pd_get_text(entry, "name"));
+}
+
+/* What was said of it before must be right by itself. */
+static void
+patch_config(PjLoad *load, PjFile *file, PjNode *node, PdDoc *config)
+{
+	PdDoc	   *access = pd_get(config, "access");
+
+	if (access != NULL)
+		pj_check_access(file, access, node->unique_id);
+	pj_check_config(node);
+	node->patch_config = config;
+	pj_update_config(load, node);
+}
+
 static void
 patch_node(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *columns)
 {
 	PdDoc	   *description = pd_get(entry, "description");
 
-	if (node->patch_path != NULL)
+	if (node->patch_path != NULL && node->enabled)
 		pj_raise(file, entry, "dbt found two schema.yml entries for the same resource named %s: the other is in %s",
 				 node->name, node->patch_path);
 	node->patch_path = psprintf("%s://%s", file->project->name, file->original);
@@ -327,85 +372,6 @@ warn_no_node(const PjFile *file, const PdDoc *entry, const char *key)
 
 /* ---------- versions of a model ---------- */
 
-static bool
-is_less(const PdDoc *a, const PdDoc *b)
-{
-	const char *s = pd_scalar_text(a);
-	const char *t = pd_scalar_text(b);
-	char	   *end_s;
-	char	   *end_t;
-	double		x = strtod(s, &end_s);
-	double		y = strtod(t, &end_t);
-
-	if (*end_s == '\0' && *end_t == '\0')
-		return x < y;
-	return strcmp(s, t) < 0;
-}
-
-static PdDoc *
-latest_version(const PjFile *file, const PdDoc *entry, const PdDoc *versions)
-{
-	PdDoc	   *latest = pd_get(entry, "latest_version");
-	PdDoc	   *found = NULL;
-
-	for (int i = 0; i < versions->n; i++)
-	{
-		PdDoc	   *v = pd_get(versions->u.items[i], "v");
-
-		if (pd_is_null(v))
-			pj_raise(file, versions->u.items[i], "a version must have a \"v\"");
-		if (pd_is_null(latest) ? found == NULL || is_less(found, v) : pd_equal(latest, v))
-			found = v;
-	}
-	if (found == NULL)
-		pj_raise(file, latest, "latest_version: %s is not one of model '%s' versions",
-				 pd_scalar_text(latest), pd_get_text(entry, "name"));
-	return found;
-}
-
-static bool
-names_column(const PdDoc *list, const char *name)
-{
-	if (pd_equals(list, "*") || pd_equals(list, "all"))
-		return true;
-	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
-		if (pd_equals(list->u.items[i], name))
-			return true;
-	return false;
-}
-
-/* The model's columns as the version includes them, then its own. */
-static PdDoc *
-columns_of_version(const PjFile *file, const PdDoc *entry, const PdDoc *version)
-{
-	PdDoc	   *base = list_in(file, entry, "columns");
-	PdDoc	   *given = list_in(file, version, "columns");
-	PdDoc	   *rule = NULL;
-	PdDoc	   *own = pd_list();
-	PdDoc	   *result = pd_list();
-
-	for (int i = 0; given != NULL && i < given->n; i++)
-	{
-		if (pd_get(given->u.items[i], "include") || pd_get(given->u.items[i], "exclude"))
-			rule = given->u.items[i];
-		else
-			pd_append(own, given->u.items[i]);
-	}
-	for (int i = 0; base != NULL && i < base->n; i++)
-	{
-		const char *name = pd_get_text(base->u.items[i], "name");
-
-		if (rule != NULL &&
-			(names_column(pd_get(rule, "exclude"), name) ||
-			 (pd_get(rule, "include") && !names_column(pd_get(rule, "include"), name))))
-			continue;
-		pd_append(result, base->u.items[i]);
-	}
-	for (int i = 0; i < own->n; i++)
-		pd_append(result, own->u.items[i]);
-	return result;
-}
-
 static PdDoc *
 deep_merge(const PdDoc *a, const PdDoc *b)
 {
@@ -424,6 +390,7 @@ deep_merge(const PdDoc *a, const PdDoc *b)
 	return result;
 }
 
+/* The latest one may be in a file that does not say so in its name. */
 static PjNode *
 node_of_version(const PjLoad *load, const PjFile *file, const PdDoc *entry, const PdDoc *version,
 				bool latest)
@@ -435,8 +402,15 @@ node_of_version(const PjLoad *load, const PjFile *file, const PdDoc *entry, cons
 	if (defined_in == NULL)
 		defined_in = psprintf("%s_v%s", name, pd_scalar_text(pd_get(version, "v")));
 	node = find_node(load, "model", defined_in, file->project);
-	if (node == NULL && latest)
+	if (node != NULL && !node->enabled)
+		check_disabled(file, entry, find_disabled(load, "model", defined_in, file->project),
+					   pd_get(entry, "config"));
+	else if (node == NULL && latest)
+	{
 		node = find_node(load, "model", name, file->project);
+		if (node != NULL && !node->enabled)
+			return NULL;
+	}
 	return node != NULL && node->project == file->project ? node : NULL;
 }
 
@@ -459,49 +433,79 @@ rename_version(PjLoad *load, PjNode *node, const char *name, PdDoc *v, PdDoc *la
 }
 
 static void
-load_version(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *version, PdDoc *latest)
+load_version(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *version, PdDoc *latest, PjNode *node)
 {
 	PdDoc	   *v = pd_get(version, "v");
-	PdDoc	   *columns = columns_of_version(file, entry, version);
+	PdDoc	   *access = pd_get(version, "access");
 	PdDoc	   *patch = pd_copy_top(entry);
-	PjNode	   *node = node_of_version(load, file, entry, version, pd_equal(v, latest));
-	static const char *const own[] = {"description", "constraints", "deprecation_date", "access"};
+	PdDoc	   *config = deep_merge(config_of(file, entry), pd_get(version, "config"));
+	static const char *const own[] = {"description", "constraints", "deprecation_date"};
 
-	if (node == NULL)
-	{
-		pj_warn(file, version, "Did not find matching node for version %s of model '%s'",
-				pd_scalar_text(v), pd_get_text(entry, "name"));
-		return;
-	}
 	for (int i = 0; i < lengthof(own); i++)
 		if (pd_truth(pd_get(version, own[i])))
 			pd_put(patch, own[i], pd_get(version, own[i]));
 	rename_version(load, node, pd_get_text(entry, "name"), v, latest);
-	patch_node(load, file, node, patch, columns);
-	node->patch_config = deep_merge(config_of(file, entry), pd_get(version, "config"));
-	if (pd_truth(pd_get(version, "access")))
-		pd_put(node->patch_config, "access", pd_get(version, "access"));
-	pj_update_config(load, node);
+	node->patch_path = NULL;
+	patch_node(load, file, node, patch, pj_version_columns(entry, version));
+	pj_apply_constraints(file, entry, node);
+	if (pd_truth(access))
+	{
+		pj_check_access(file, access, node->unique_id);
+		if (pd_get(config, "access") != NULL)
+			pj_check_access(file, pd_get(config, "access"), node->unique_id);
+		pd_put(config, "access", access);
+	}
+	patch_config(load, file, node, config);
+	pj_apply_constraints(file, entry, node);
 }
 
+/* All are looked for before one of them gets the name of the model. */
 static void
 load_versions(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *versions)
 {
-	PdDoc	   *latest = latest_version(file, entry, versions);
+	PdDoc	   *latest = pj_latest_version(entry);
+	List	   *nodes = NIL;
 
 	for (int i = 0; i < versions->n; i++)
-		load_version(load, file, entry, versions->u.items[i], latest);
+	{
+		PdDoc	   *version = versions->u.items[i];
+
+		nodes = lappend(nodes, node_of_version(load, file, entry, version,
+											   pd_equal(pd_get(version, "v"), latest)));
+	}
+	for (int i = 0; i < versions->n; i++)
+	{
+		PdDoc	   *version = versions->u.items[i];
+
+		if (list_nth(nodes, i) != NULL)
+			load_version(load, file, entry, version, latest, list_nth(nodes, i));
+		else
+			pj_warn(file, version, "Did not find matching node for version %s of model '%s'",
+					pd_scalar_text(pd_get(version, "v")), pd_get_text(entry, "name"));
+	}
 	for (int i = 0; i < versions->n; i++)
 	{
 		PdDoc	   *version = versions->u.items[i];
 		PdDoc	   *tests = pj_tests_of(file, version);
 
-		pj_add_tests(load, file, "models", entry, columns_of_version(file, entry, version),
+		pj_add_tests(load, file, "models", entry, pj_version_columns(entry, version),
 					 tests != NULL ? tests : pj_tests_of(file, entry), pd_get(version, "v"));
 	}
 }
 
 /* ---------- models, seeds, snapshots, analyses, functions ---------- */
+
+static void
+patch_whole(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *columns)
+{
+	PdDoc	   *config = config_of(file, entry);
+
+	patch_node(load, file, node, entry, columns);
+	if (config->n > 0)
+		patch_config(load, file, node, config);
+	if (strcmp(node->resource_type, "model") == 0)
+		pj_apply_constraints(file, entry, node);
+}
 
 static void
 load_patch(PjLoad *load, PjFile *file, PdDoc *entry, const char *key, const char *resource_type)
@@ -518,16 +522,16 @@ load_patch(PjLoad *load, PjFile *file, PdDoc *entry, const char *key, const char
 	node = find_node(load, resource_type, pd_get_text(entry, "name"), file->project);
 	if (node == NULL)
 		warn_no_node(file, entry, key);
+	else if (node->enabled)
+		patch_whole(load, file, node, entry, columns);
 	else
 	{
-		PdDoc	   *config = config_of(file, entry);
+		List	   *found = find_disabled(load, resource_type, node->name, file->project);
+		ListCell   *lc;
 
-		patch_node(load, file, node, entry, columns);
-		if (config->n > 0)
-		{
-			node->patch_config = config;
-			pj_update_config(load, node);
-		}
+		check_disabled(file, entry, found, config_of(file, entry));
+		foreach(lc, found)
+			patch_whole(load, file, lfirst(lc), entry, columns);
 	}
 	if (strcmp(key, "models") == 0 || strcmp(key, "seeds") == 0 || strcmp(key, "snapshots") == 0)
 		pj_add_tests(load, file, key, entry, columns, pj_tests_of(file, entry), NULL);
@@ -567,10 +571,8 @@ load_singular_patch(PjLoad *load, PjFile *file, PdDoc *entry)
 	}
 	node->patch_path = psprintf("%s://%s", file->project->name, file->original);
 	node->description = pd_get_text(entry, "description");
-	if (config->n == 0)
-		return;
-	node->patch_config = config;
-	pj_update_config(load, node);
+	if (config->n > 0)
+		patch_config(load, file, node, config);
 }
 
 static void

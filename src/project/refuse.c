@@ -120,7 +120,9 @@ pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 	if (!pj_schema_fits(section, entry, &misfit))
 		raise_misfit(file, &misfit, what);
 	pj_schema_settle(section, entry);
-	if (strcmp(section, "sources") == 0)
+	if (strcmp(section, "models") == 0)
+		pj_check_model_entry(file, entry);
+	else if (strcmp(section, "sources") == 0)
 		check_source(file, entry);
 	else if (strcmp(section, "groups") == 0)
 		check_owner(file, pd_get(entry, "owner"), what, "Group");
@@ -256,25 +258,18 @@ is_color(const char *color)
 		strstr(names, psprintf(" %s ", asc_tolower(color, len))) != NULL;
 }
 
-/* A configuration that fits its schema and makes no sense. */
+/* A configuration that makes no sense. */
 static const char *
-contradiction(const PjNode *node)
+contradiction(const PjNode *node, const PdDoc *config)
 {
-	const PdDoc *config = node->config;
-	const char *materialized = pd_get_text(config, "materialized");
 	const char *color = pd_get_text(pd_get(config, "docs"), "node_color");
 	const PdDoc *change = pd_get(config, "on_schema_change");
 	const PdDoc *after = pd_get(pd_get(config, "freshness"), "build_after");
 
-	if ((strcmp(node->resource_type, "seed") == 0 || strcmp(node->resource_type, "test") == 0 ||
-		 (strcmp(node->resource_type, "snapshot") == 0 && node->enabled)) &&
-		pd_truth(pd_get(config, "materialized")) && strcmp(materialized, node->resource_type) != 0)
-		return psprintf("A %s must have a materialized value of '%s'", node->resource_type,
-						node->resource_type);
 	if (color != NULL && *color != '\0' && !is_color(color))
 		return psprintf("Invalid color name for docs.node_color: %s. It is neither a valid HTML color name nor a valid HEX code.",
 						color);
-	if (materialized != NULL && strcmp(materialized, "incremental") == 0 &&
+	if (pd_equals(pd_get(config, "materialized"), "incremental") &&
 		pd_truth(pd_get(pd_get(config, "contract"), "enforced")) &&
 		!pd_equals(change, "append_new_columns") && !pd_equals(change, "fail"))
 		return psprintf("Invalid value for on_schema_change: %s. Models materialized as incremental with contracts enabled must set on_schema_change to 'append_new_columns' or 'fail'",
@@ -287,7 +282,19 @@ contradiction(const PjNode *node)
 	return NULL;
 }
 
-/* What is asked of a snapshot only once all of it is known. */
+/*
+ * Each level of dbt_project.yml, each entry of a YAML file and all config()
+ * calls together must make sense with what was said before.
+ */
+void
+pj_check_step(const PjNode *node, const PdDoc *config)
+{
+	const char *wrong = contradiction(node, config);
+
+	if (wrong != NULL)
+		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
+}
+
 static const char *
 contradiction_of_snapshot(const PdDoc *config)
 {
@@ -305,7 +312,20 @@ contradiction_of_snapshot(const PdDoc *config)
 		return "A snapshot configured with the timestamp strategy must specify an updated_at configuration.";
 	if (strcmp(strategy, "timestamp") == 0 && pd_truth(columns))
 		return "A 'timestamp' snapshot should not have 'check_cols'";
+	if (pd_truth(pd_get(config, "materialized")) &&
+		!pd_equals(pd_get(config, "materialized"), "snapshot"))
+		return "A snapshot must have a materialized value of 'snapshot'";
 	return NULL;
+}
+
+/* What is asked of a snapshot only once all of it is known. */
+void
+pj_check_snapshot(const PjNode *node)
+{
+	const char *wrong = contradiction_of_snapshot(node->config);
+
+	if (wrong != NULL)
+		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
 }
 
 void
@@ -313,7 +333,7 @@ pj_check_config(const PjNode *node)
 {
 	const char *kind = psprintf("%s_config", node->resource_type);
 	const PdDoc *severity = pd_get(node->config, "severity");
-	const char *wrong;
+	const PdDoc *materialized = pd_get(node->config, "materialized");
 	PjMisfit	misfit;
 	PjFile		patch = {0};
 	const PjFile *file;
@@ -333,10 +353,9 @@ pj_check_config(const PjNode *node)
 		pg_strcasecmp(pd_text(severity), "error") != 0)
 		pj_raise(node->file, NULL, "config of %s: Severity must be either 'warn' or 'error'. Got '%s'",
 				 node->unique_id, pd_text(severity));
-	wrong = contradiction(node);
-	if (wrong == NULL && strcmp(node->resource_type, "snapshot") == 0 && node->enabled)
-		wrong = contradiction_of_snapshot(node->config);
-	if (wrong != NULL)
-		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
+	if ((strcmp(node->resource_type, "seed") == 0 || strcmp(node->resource_type, "test") == 0) &&
+		pd_truth(materialized) && !pd_equals(materialized, node->resource_type))
+		pj_raise(node->file, NULL, "config of %s: A %s must have a materialized value of '%s'",
+				 node->unique_id, node->resource_type, node->resource_type);
 	pj_schema_settle(kind, node->config);
 }

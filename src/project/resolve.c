@@ -448,7 +448,8 @@ check_groups(PjLoad *load)
 	foreach(lc, load->nodes)
 	{
 		PjNode	   *node = lfirst(lc);
-		bool		known = node->group == NULL;
+		bool		known = node->group == NULL || is_kind(node, "exposure") ||
+			is_kind(node, "function");
 
 		for (int i = 0; !known && i < load->groups->n; i++)
 			known = pd_equals(pd_get(load->groups->u.entries[i].value, "name"), node->group);
@@ -583,6 +584,8 @@ pj_resolve(PjLoad *load)
 		if (!node->enabled)
 			continue;
 		check_node(node);
+		if (is_kind(node, "snapshot"))
+			pj_check_snapshot(node);
 		pj_parse_hooks(load, node);
 		resolve_refs(load, node);
 		resolve_sources(load, node);
@@ -596,6 +599,7 @@ pj_resolve(PjLoad *load)
 	}
 	index_nodes(load);
 	check_groups(load);
+	pj_check_microbatch(load);
 	pj_check_unique(load);
 	pj_check_own(load);
 	check_cycles(load);
