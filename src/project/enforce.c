@@ -6,7 +6,10 @@
  */
 #include "base/compat.h"
 
+#include "lib/stringinfo.h"
+
 #include "project/loading.h"
+#include "project/node.h"
 
 /* ---------- what is refused ---------- */
 
@@ -102,6 +105,75 @@ refer(const PdDoc *constraint, void *arg)
 				 "Invalid 'ref' or 'source' syntax on foreign key constraint 'to' on model %s: %s. It must be ref('...') or source('...', '...') with names that need no rendering; another table goes into `expression`.",
 				 r->node->name, pd_scalar_text(to));
 	pd_append(is_source ? r->node->sources : r->node->refs, reference);
+}
+
+typedef struct Naming
+{
+	const PjLoad *load;
+	const PjNode *node;
+} Naming;
+
+static const char *
+relation_meant(const Naming *n, const char *to)
+{
+	bool		is_source;
+	bool		disabled;
+	PdDoc	   *reference = pj_static_reference(to, &is_source);
+	PjNode	   *node;
+
+	if (reference == NULL)
+		return NULL;
+	if (is_source)
+		node = pj_find_source(n->load, pd_text(reference->u.items[0]),
+							  pd_text(reference->u.items[1]), n->node->project, &disabled);
+	else
+		node = pj_find_ref(n->load, pd_get_text(reference, "name"),
+						   pd_get_text(reference, "package"), pd_get(reference, "version"),
+						   n->node->project, &disabled);
+	return node != NULL ? pj_relation_text(pj_read_node(node)) : NULL;
+}
+
+static PdDoc *
+named(const Naming *n, const PdDoc *constraints)
+{
+	PdDoc	   *result = pd_copy_top(constraints);
+
+	for (int i = 0; i < result->n; i++)
+	{
+		PdDoc	   *constraint = result->u.items[i];
+		const char *to = pd_get_text(constraint, "to");
+		const char *relation = to != NULL ? relation_meant(n, to) : NULL;
+
+		if (relation == NULL)
+			continue;
+		result->u.items[i] = constraint = pd_copy_top(constraint);
+		pd_put(constraint, "to", pd_string(relation));
+	}
+	return result;
+}
+
+void
+pj_name_foreign_keys(const PjLoad *load, const PjNode *node, PdDoc *doc)
+{
+	Naming		n = {load, node};
+	PdDoc	   *constraints = pd_get(doc, "constraints");
+	PdDoc	   *columns = pd_get(doc, "columns");
+
+	if (pd_is(constraints, PD_LIST))
+		pd_put(doc, "constraints", named(&n, constraints));
+	if (!pd_is(columns, PD_DICT))
+		return;
+	columns = pd_copy_top(columns);
+	for (int i = 0; i < columns->n; i++)
+	{
+		PdDoc	   *column = pd_copy_top(columns->u.entries[i].value);
+
+		if (!pd_truth(pd_get(column, "constraints")))
+			continue;
+		pd_put(column, "constraints", named(&n, pd_get(column, "constraints")));
+		columns->u.entries[i].value = column;
+	}
+	pd_put(doc, "columns", columns);
 }
 
 /* ---------- the door ---------- */

@@ -423,7 +423,7 @@ hook_of(PdDoc *value)
 }
 
 static void
-settle_hooks(PdDoc *config, const char *key)
+settle_hooks(const PjNode *node, PdDoc *config, const char *key)
 {
 	PdDoc	   *hooks = pd_get(config, key);
 	PdDoc	   *result = pd_list();
@@ -432,7 +432,15 @@ settle_hooks(PdDoc *config, const char *key)
 		hooks = pd_list();
 	hooks = listed(hooks);
 	for (int i = 0; i < hooks->n; i++)
-		pd_append(result, hook_of(hooks->u.items[i]));
+	{
+		PdDoc	   *hook = hooks->u.items[i];
+
+		if (hook->kind != PD_STRING && pd_get_text(hook, "sql") == NULL)
+			pj_raise(node->file, NULL,
+					 "config \"%s\" of %s must be texts or mappings with a key \"sql\", not %s", key,
+					 node->unique_id, pd_to_json(hook));
+		pd_append(result, hook_of(hook));
+	}
 	pd_put(config, key, result);
 }
 
@@ -513,8 +521,8 @@ pj_node_config(PjLoad *load, const PjNode *node)
 
 	if (kind->hooks)
 	{
-		settle_hooks(config, "post-hook");
-		settle_hooks(config, "pre-hook");
+		settle_hooks(node, config, "post-hook");
+		settle_hooks(node, config, "pre-hook");
 	}
 	if (strcmp(kind->resource_type, "test") == 0)
 		settle_store_failures(config);

@@ -28,6 +28,7 @@
 #include "project/host.h"
 #include "project/loading.h"
 #include "project/open.h"
+#include "project/project.h"
 #include "project/yaml.h"
 
 PG_FUNCTION_INFO_V1(dpipe_load_project);
@@ -396,6 +397,7 @@ load_all(PjLoad *load)
 
 	error_context_stack = &callback;
 	recall_files(load);
+	dpipe_check_selectors(load->selectors);
 	if (load->macros_by_name == NULL)
 		pj_load_macros(load);
 	pj_warn_strays(load);

@@ -287,7 +287,7 @@ extern void pj_warn_flat_tests(const PjLoad *load);
 extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
-extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);
+extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target, bool strict);
 
 /* unique.c: raise if a name is not the only one */
 extern void pj_check_unique(const PjLoad *load);
@@ -303,6 +303,7 @@ extern void pj_fill_fixtures(PjLoad *load, PjNode *test);
 /* refuse.c: raise what dbt raises */
 extern void pj_check_entry(const PjFile *file, const char *section, PdDoc *entry);
 extern void pj_check_project(const PjFile *file, const PdDoc *doc);
+extern void pj_check_packages(const PjFile *file, const PdDoc *list);
 extern void pj_check_config(const PjNode *node);
 extern void pj_check_step(const PjNode *node, const PdDoc *config);
 extern void pj_check_snapshot(const PjNode *node);
@@ -318,6 +319,9 @@ extern void pj_check_microbatch(const PjLoad *load);	/* raises */
 
 /* enforce.c: raise if they are wrong; note what foreign keys refer to */
 extern void pj_apply_constraints(const PjFile *file, const PdDoc *entry, PjNode *node);
+
+/* Of a node's document: relations in the place of ref() and source() of foreign keys. */
+extern void pj_name_foreign_keys(const PjLoad *load, const PjNode *node, PdDoc *doc);
 
 /* static.c: a ref as in PjNode, a source as [source, table], or NULL */
 extern PdDoc *pj_static_reference(const char *text, bool *is_source);

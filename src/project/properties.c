@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "project/loading.h"
+#include "project/schema.h"
 #include "project/yaml.h"
 
 /* ---------- which strings are rendered when they are read ---------- */
@@ -102,15 +103,16 @@ is_rendered(const List *keypath, const void *arg)
 
 /* ---------- parts of entries ---------- */
 
+/* "strict": that of the old name may not stand beside an empty one of the new name. */
 PdDoc *
-pj_tests_of(const PjFile *file, PdDoc *target)
+pj_tests_of(const PjFile *file, PdDoc *target, bool strict)
 {
 	PdDoc	   *old = pd_get(target, "tests");
 	PdDoc	   *tests = pd_get(target, "data_tests");
 
 	if (pd_truth(old))
 	{
-		if (tests != NULL)
+		if (tests != NULL && (strict || pd_truth(tests)))
 			pj_raise(file, target,
 					 "Invalid test config: cannot have both 'tests' and 'data_tests' defined");
 		tests = old;
@@ -486,10 +488,10 @@ load_versions(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *versions)
 	for (int i = 0; i < versions->n; i++)
 	{
 		PdDoc	   *version = versions->u.items[i];
-		PdDoc	   *tests = pj_tests_of(file, version);
+		PdDoc	   *tests = pj_tests_of(file, version, true);
 
 		pj_add_tests(load, file, "models", entry, pj_version_columns(entry, version),
-					 tests != NULL ? tests : pj_tests_of(file, entry), pd_get(version, "v"));
+					 tests != NULL ? tests : pj_tests_of(file, entry, true), pd_get(version, "v"));
 	}
 }
 
@@ -534,7 +536,7 @@ load_patch(PjLoad *load, PjFile *file, PdDoc *entry, const char *key, const char
 			patch_whole(load, file, lfirst(lc), entry, columns);
 	}
 	if (strcmp(key, "models") == 0 || strcmp(key, "seeds") == 0 || strcmp(key, "snapshots") == 0)
-		pj_add_tests(load, file, key, entry, columns, pj_tests_of(file, entry), NULL);
+		pj_add_tests(load, file, key, entry, columns, pj_tests_of(file, entry, true), NULL);
 }
 
 /* A snapshot may stand in YAML alone, with the relation that it follows. */
@@ -542,18 +544,27 @@ static void
 add_yaml_snapshot(PjLoad *load, PjFile *file, const PdDoc *entry)
 {
 	const char *name = pd_get_text(entry, "name");
-	const char *relation = pd_get_text(entry, "relation");
+	const PdDoc *given = pd_get(entry, "relation");
+	const char *relation;
 	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	PdDoc	   *reference;
 	PjNode	   *node;
+	bool		is_source;
 
-	if (relation == NULL)
+	if (given == NULL)
 		return;
+	relation = pd_scalar_text(given);
+	reference = pj_static_reference(relation, &is_source);
+	if (reference == NULL)
+		pj_raise(file, given,
+				 "Invalid ref or source expression: %s. The relation of a snapshot must be ref('...') or source('...', '...') with names that need no rendering.",
+				 relation);
 	pd_append(fqn, pd_string(name));
 	node = pj_make_node(load, "snapshot", file, name,
 						psprintf("%s/%s.sql", file->relative, name), fqn);
 	node->raw_code = psprintf("select * from {{ %s }}", relation);
 	node->checksum = file->checksum;
-	pj_parse_node_sql(load, node);
+	pd_append(is_source ? node->sources : node->refs, reference);
 	pj_update_config(load, node);
 	pj_add_node(load, node);
 }
@@ -703,6 +714,9 @@ load_semantic_model(PjLoad *load, PjFile *file, PdDoc *entry)
 		pj_raise(file, entry, "a semantic model must have a \"model\"");
 	node->raw_code = psprintf("{{ %s }}", model);
 	pj_parse_reference(load, node);
+	if (node->refs->n == 0 && node->enabled)
+		pj_raise(file, pd_get(entry, "model"),
+				 "the model of semantic model '%s' must be ref('...'), not %s", node->name, model);
 	node->raw_code = "";
 	for (int i = 0; measures != NULL && i < measures->n; i++)
 		if (pd_truth(pd_get(measures->u.items[i], "create_metric")))
@@ -714,7 +728,14 @@ load_saved_query(PjLoad *load, PjFile *file, PdDoc *entry)
 {
 	PjNode	   *node = add_thing(load, file, entry, "saved_query");
 	PdDoc	   *metrics = list_in(file, pd_get(entry, "query_params"), "metrics");
+	PdDoc	   *exports = list_in(file, entry, "exports");
 
+	for (int i = 0; exports != NULL && i < exports->n; i++)
+		if (pd_is_null(pd_get(pd_get(exports->u.items[i], "config"), "export_as")) &&
+			pd_is_null(pd_get(node->config, "export_as")))
+			pj_raise(file, exports->u.items[i],
+					 "export '%s' of saved query '%s' has no `export_as`: it must be table or view",
+					 pd_get_text(exports->u.items[i], "name"), node->name);
 	for (int i = 0; metrics != NULL && i < metrics->n; i++)
 	{
 		PdDoc	   *one = pd_list();
@@ -808,8 +829,38 @@ load_entry(PjLoad *load, PjFile *file, const char *key, PdDoc *entry)
 }
 
 static void
+check_keys(const PjFile *file, const char *key, const PdDoc *entry)
+{
+	for (int i = 0; i < entry->n; i++)
+		if (pd_text(entry->u.entries[i].key) == NULL)
+			pj_raise(file, entry, "Invalid %s config - expected a dict with string keys, not %s", key,
+					 pd_scalar_text(entry->u.entries[i].key));
+}
+
+/* Of patches of singular tests dbt only says what is wrong, and reads on elsewhere. */
+static bool
+is_lenient(const PjFile *file, const char *key, const PdDoc *list)
+{
+	const PdDoc *wrong = list->kind != PD_LIST ? list : NULL;
+
+	if (strcmp(key, "data_tests") != 0)
+		return false;
+	for (int i = 0; wrong == NULL && i < list->n; i++)
+		if (pd_get_text(list->u.items[i], "name") == NULL ||
+			!pj_schema_fits(key, list->u.items[i], &(PjMisfit) {NULL}))
+			wrong = list->u.items[i];
+	if (wrong == NULL)
+		return false;
+	pj_warn(file, wrong, "Unable to parse 'data_tests' section of file '%s': it must be a list of entries that have a name",
+			file->original);
+	return true;
+}
+
+static void
 load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 {
+	if (is_lenient(file, key, list))
+		return;
 	if (list->kind != PD_LIST)
 		pj_raise(file, list,
 				 "The schema file at %s is invalid because the value of '%s' is not a list",
@@ -827,6 +878,7 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 			pj_raise(file, entry,
 					 "The schema file at %s is invalid because a list element for '%s' does not have a name attribute.",
 					 file->original, key);
+		check_keys(file, key, entry);
 		pj_warn_keys(file, key, entry);
 		if (strcmp(key, "snapshots") == 0)
 			add_yaml_snapshot(load, file, entry);
@@ -841,16 +893,16 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 }
 
 static void
-warn_unknown(PjFile *file)
+warn_unknown(const PjFile *file, const PdDoc *doc)
 {
-	for (int i = 0; i < file->parsed->n; i++)
+	for (int i = 0; i < doc->n; i++)
 	{
-		const char *key = pd_text(file->parsed->u.entries[i].key);
+		const char *key = pd_text(doc->u.entries[i].key);
 
 		if (key == NULL || is_one_of(key, sections, lengthof(sections)) ||
 			strcmp(key, "version") == 0 || strcmp(key, "anchors") == 0)
 			continue;
-		pj_warn(file, file->parsed->u.entries[i].value, "Unexpected top-level key %s: it is left out",
+		pj_warn(file, doc->u.entries[i].value, "Unexpected top-level key %s: it is left out",
 				key);
 	}
 }
@@ -859,20 +911,21 @@ static void
 load_properties_file(PjLoad *load, PjFile *file)
 {
 	/* A file's document keeps its lines, so it is parsed, not remembered. */
-	file->parsed = dpipe_yaml_parse(file->path, file->text, file->len);
-	if (pd_is_null(file->parsed))
+	PdDoc	   *doc = dpipe_yaml_parse(file->path, file->text, file->len);
+
+	file->parsed = NULL;
+	if (pd_is_null(doc))
 		return;
-	if (file->parsed->kind != PD_DICT)
-		pj_raise(file, file->parsed, "is not a mapping of keys to values");
-	warn_unknown(file);
+	if (doc->kind != PD_DICT)
+		pj_raise(file, doc, "is not a mapping of keys to values");
+	warn_unknown(file, doc);
 	for (int i = 0; i < lengthof(sections); i++)
 	{
-		PdDoc	   *list = pd_get(file->parsed, sections[i]);
+		PdDoc	   *list = pd_get(doc, sections[i]);
 
-		if (!pd_is_null(list))
+		if (list != NULL)
 			load_section(load, file, sections[i], list);
 	}
-	file->parsed = NULL;
 }
 
 void

@@ -44,33 +44,47 @@ check_owner(const PjFile *file, const PdDoc *owner, const char *what, const char
 			   psprintf("%s owner must have at least one of 'name' or 'email'.", kind));
 }
 
-/* At one place, or one of them in the table and the other in the source's. */
+/* One of them, beside "config" or in it; a table may say that it has no field. */
 static void
-check_loaded_at(const PjFile *file, const PdDoc *entry, const char *level)
+check_loaded_at(const PjFile *file, const PdDoc *entry, bool table)
 {
-	static const char *const keys[] = {"loaded_at_field", "loaded_at_query"};
-	const PdDoc *places[] = {entry, pd_get(entry, "config")};
+	const PdDoc *field = pd_get(entry, "loaded_at_field");
+	const PdDoc *config = pd_get(entry, "config");
 
-	for (int i = 0; i < lengthof(places); i++)
-	{
-		const PdDoc *field = pd_get(places[i], keys[0]);
+	if ((pd_truth(field) || (table && field != NULL) || pd_truth(pd_get(config, "loaded_at_field"))) &&
+		(pd_truth(pd_get(entry, "loaded_at_query")) || pd_truth(pd_get(config, "loaded_at_query"))))
+		pj_raise(file, entry,
+				 "Cannot specify both loaded_at_field and loaded_at_query at %s level.",
+				 table ? "table" : "source");
+}
 
-		if (pd_equals(field, ""))
-			pj_raise(file, field, "loaded_at_field cannot be an empty string.");
-		if (pd_truth(field) && pd_truth(pd_get(places[i], keys[1])))
-			pj_raise(file, field,
-					 "Cannot specify both loaded_at_field and loaded_at_query at %s level.", level);
-	}
+static void
+check_place(const PjFile *file, const PdDoc *entry)
+{
+	const PdDoc *field = pd_get(entry, "loaded_at_field");
+	const PdDoc *freshness = pd_get(pd_get(entry, "config"), "freshness");
+
+	if (pd_equals(field, ""))
+		pj_raise(file, field, "loaded_at_field cannot be an empty string.");
+	if (!pd_is_null(freshness) && freshness->kind != PD_DICT)
+		pj_raise(file, freshness, "\"freshness\" must be a mapping, not %s", pd_kind_name(freshness));
 }
 
 static void
 check_source(const PjFile *file, const PdDoc *source)
 {
 	const PdDoc *tables = pd_get(source, "tables");
+	const PdDoc *meta = pd_get(pd_get(source, "config"), "meta");
 
-	check_loaded_at(file, source, "source");
+	check_place(file, source);
+	if (meta != NULL && meta->kind != PD_DICT)
+		pj_raise(file, meta, "\"meta\" must be a mapping, not %s", pd_kind_name(meta));
 	for (int i = 0; pd_is(tables, PD_LIST) && i < tables->n; i++)
-		check_loaded_at(file, tables->u.items[i], "table");
+	{
+		check_place(file, tables->u.items[i]);
+		check_loaded_at(file, tables->u.items[i], true);
+		check_loaded_at(file, source, false);
+	}
 }
 
 static void
@@ -91,6 +105,43 @@ check_metric_name(const PjFile *file, const PdDoc *name, const char *what)
 			   psprintf("The metric name '%s' is invalid.  It %s", pd_text(name), wrong));
 }
 
+/* "28 days": a count and a grain, with one space between */
+static void
+check_window(const PjFile *file, const PdDoc *dict, const char *key)
+{
+	const PdDoc *window = pd_get(dict, key);
+	const char *text = pd_text(window);
+	int			digits;
+
+	if (text == NULL)
+		return;
+	digits = strspn(text, "0123456789");
+	if (strchr(text, ' ') == NULL || strchr(text, ' ') != strrchr(text, ' '))
+		pj_raise(file, window,
+				 "Invalid window (%s) in cumulative/conversion metric. Should be of the form `<count> <granularity>`, e.g., `28 days`",
+				 text);
+	if (digits == 0 || text[digits] != ' ')
+		pj_raise(file, window,
+				 "Invalid count (%.*s) in cumulative/conversion metric window string: (%s)",
+				 (int) strcspn(text, " "), text, text);
+}
+
+static void
+check_windows(const PjFile *file, const PdDoc *metric)
+{
+	const PdDoc *params = pd_get(metric, "type_params");
+	const PdDoc *inputs = pd_get(params, "metrics");
+
+	check_window(file, params, "window");
+	check_window(file, pd_get(params, "numerator"), "offset_window");
+	check_window(file, pd_get(params, "denominator"), "offset_window");
+	check_window(file, pd_get(params, "conversion_type_params"), "window");
+	if (pg_strcasecmp(pd_get_text(metric, "type"), "cumulative") == 0)
+		check_window(file, pd_get(params, "cumulative_type_params"), "window");
+	for (int i = 0; pd_is(inputs, PD_LIST) && i < inputs->n; i++)
+		check_window(file, inputs->u.items[i], "offset_window");
+}
+
 /* Letters of any language, digits, _ and -. */
 static void
 warn_exposure_name(const PjFile *file, const PdDoc *name)
@@ -105,6 +156,24 @@ warn_exposure_name(const PjFile *file, const PdDoc *name)
 		}
 }
 
+static void
+check_arguments(const PjFile *file, const PdDoc *name, const PdDoc *arguments)
+{
+	bool		defaulted = false;
+
+	for (int i = 0; pd_is(arguments, PD_LIST) && i < arguments->n; i++)
+	{
+		const PdDoc *argument = arguments->u.items[i];
+		bool		has = !pd_is_null(pd_get(argument, "default_value"));
+
+		if (defaulted && !has)
+			pj_raise(file, argument,
+					 "Non-defaulted argument '%s' of function '%s' comes after a defaulted argument. Non-defaulted arguments cannot come after defaulted arguments.",
+					 pd_get_text(argument, "name"), pd_text(name));
+		defaulted |= has;
+	}
+}
+
 void
 pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 {
@@ -114,20 +183,28 @@ pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 								pd_scalar_text(name));
 	PjMisfit	misfit;
 
-	/* A source that overrides one of a package says what it likes. */
 	if (strcmp(section, "sources") == 0 && pd_get(entry, "overrides") != NULL)
+	{
+		if (!pj_schema_fits("source_patch", entry, &misfit))
+			raise_misfit(file, &misfit, what);
 		return;
+	}
 	if (!pj_schema_fits(section, entry, &misfit))
 		raise_misfit(file, &misfit, what);
 	pj_schema_settle(section, entry);
 	if (strcmp(section, "models") == 0)
 		pj_check_model_entry(file, entry);
+	else if (strcmp(section, "functions") == 0)
+		check_arguments(file, name, pd_get(entry, "arguments"));
 	else if (strcmp(section, "sources") == 0)
 		check_source(file, entry);
 	else if (strcmp(section, "groups") == 0)
 		check_owner(file, pd_get(entry, "owner"), what, "Group");
 	else if (strcmp(section, "metrics") == 0)
+	{
 		check_metric_name(file, name, what);
+		check_windows(file, entry);
+	}
 	else if (strcmp(section, "exposures") == 0)
 	{
 		check_owner(file, pd_get(entry, "owner"), what, "Exposure");
@@ -187,6 +264,104 @@ check_dispatch(const PjFile *file, const PdDoc *dispatch)
 	}
 }
 
+/* >=1.0.0, of all three numbers */
+static bool
+is_requirement(const char *s)
+{
+	s += *s == '>' || *s == '<' ? 1 : 0;
+	s += *s == '=' ? 1 : 0;
+	for (int i = 0; i < 3; i++)
+	{
+		int			digits = strspn(s, "0123456789");
+
+		if (digits == 0 || (digits > 1 && *s == '0') || (i < 2 && s[digits] != '.'))
+			return false;
+		s += digits + (i < 2 ? 1 : 0);
+	}
+	return s[strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-.+")] == '\0';
+}
+
+static void
+check_requirement(const PjFile *file, const PdDoc *given, const char *text)
+{
+	if (!is_requirement(text))
+		pj_raise(file, given,
+				 "\"%s\" is not a valid semantic version: require-dbt-version must be as \">=1.0.0\", or several of that",
+				 text);
+}
+
+static void
+check_requirements(const PjFile *file, const PdDoc *given)
+{
+	for (int i = 0; pd_is(given, PD_LIST) && i < given->n; i++)
+		check_requirement(file, given, pd_scalar_text(given->u.items[i]));
+	for (const char *p = pd_text(given); p != NULL;)
+	{
+		int			len = strcspn(p, ",");
+
+		check_requirement(file, given, pnstrdup(p, len));
+		p = p[len] == ',' ? p + len + 1 : NULL;
+	}
+}
+
+/* Names that templates have for something else. */
+static void
+check_project_name(const PjFile *file, const PdDoc *name)
+{
+	static const char reserved[] =
+		" _sql_results adapter api column config context database dbt dbt_postgres env env_var "
+		"exceptions execute flags fromjson fromyaml graph invocation_id load_agate_table load_result "
+		"log model modules post_hooks pre_hooks ref render return run_started_at schema source sql "
+		"sql_now store_result store_raw_result target this tojson toyaml try_or_compiler_error var write ";
+
+	if (strstr(reserved, psprintf(" %s ", pd_text(name))) != NULL)
+		pj_raise(file, name, "Invalid project name: %s is a reserved word", pd_text(name));
+}
+
+static bool
+is_package(const PdDoc *package)
+{
+	static const char *const keys[] = {"package", "local", "git", "tarball", "private"};
+
+	for (int i = 0; i < lengthof(keys); i++)
+		if (pd_get(package, keys[i]) != NULL)
+			return true;
+	return false;
+}
+
+void
+pj_check_packages(const PjFile *file, const PdDoc *list)
+{
+	static const char *const kinds[][2] = {{"package", "hub"}, {"local", "local"}, {"git", "git"}};
+
+	if (!pd_is(list, PD_LIST))
+		pj_raise(file, list, "\"packages\" must be a list");
+	for (int i = 0; i < list->n; i++)
+	{
+		const PdDoc *package = list->u.items[i];
+		const char *name = pd_get_text(package, "package");
+
+		if (!is_package(package))
+			pj_raise(file, package,
+					 "%s is not valid under any of the given schemas: a package is one of package, git, local, tarball and private",
+					 pd_to_json(package));
+		for (int k = 0; k < lengthof(kinds); k++)
+			if (pd_equals(pd_get(package, kinds[k][0]), ""))
+				pj_raise(file, package, "A %s package is missing the value. It is a required property.",
+						 kinds[k][1]);
+		if (name == NULL || strchr(name, '{') != NULL)
+			continue;
+		if (!pd_truth(pd_get(package, "version")))
+			pj_raise(file, package,
+					 "%s is missing the version. When installing from the Hub package index, version is a required property",
+					 name);
+		if (strchr(name, '/') == NULL)
+			pj_raise(file, package,
+					 "%s was not found in the package index. Packages on the index require a namespace, e.g dbt-labs/dbt_utils",
+					 name);
+	}
+}
+
 void
 pj_check_project(const PjFile *file, const PdDoc *doc)
 {
@@ -205,6 +380,8 @@ pj_check_project(const PjFile *file, const PdDoc *doc)
 	if (!pd_is_null(config_version) && !pd_equal(config_version, pd_int(2)))
 		pj_raise(file, config_version, "Got an unexpected project version=%s, expected 2",
 				 pd_scalar_text(config_version));
+	check_project_name(file, pd_get(doc, "name"));
+	check_requirements(file, pd_get(doc, "require-dbt-version"));
 	check_dispatch(file, pd_get(doc, "dispatch"));
 	if (pd_truth(pd_get(doc, "tests")) && pd_truth(pd_get(doc, "data_tests")))
 		refuse(file, pd_get(doc, "tests"), "",
@@ -328,6 +505,15 @@ pj_check_snapshot(const PjNode *node)
 		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
 }
 
+static bool
+is_severity(const PdDoc *severity)
+{
+	const char *word = pd_text(severity);
+
+	return !pd_truth(severity) ||
+		(word != NULL && (pg_strcasecmp(word, "warn") == 0 || pg_strcasecmp(word, "error") == 0));
+}
+
 void
 pj_check_config(const PjNode *node)
 {
@@ -348,11 +534,9 @@ pj_check_config(const PjNode *node)
 		misfit.doc = &place;
 		raise_misfit(file, &misfit, psprintf("config of %s - ", node->unique_id));
 	}
-	if (strcmp(node->resource_type, "test") == 0 && pd_text(severity) != NULL &&
-		pg_strcasecmp(pd_text(severity), "warn") != 0 &&
-		pg_strcasecmp(pd_text(severity), "error") != 0)
+	if (strcmp(node->resource_type, "test") == 0 && !is_severity(severity))
 		pj_raise(node->file, NULL, "config of %s: Severity must be either 'warn' or 'error'. Got '%s'",
-				 node->unique_id, pd_text(severity));
+				 node->unique_id, pd_scalar_text(severity));
 	if ((strcmp(node->resource_type, "seed") == 0 || strcmp(node->resource_type, "test") == 0) &&
 		pd_truth(materialized) && !pd_equals(materialized, node->resource_type))
 		pj_raise(node->file, NULL, "config of %s: A %s must have a materialized value of '%s'",
