@@ -245,26 +245,38 @@ static const char *const sections[] = {
 };
 
 static void
-put_nodes(PjManifest *m)
+put_disabled(PjManifest *m, const PjNode *node)
 {
 	PdDoc	   *disabled = pd_get(m->doc, "disabled");
+	PdDoc	   *list = pd_get(disabled, node->unique_id);
+
+	if (list == NULL)
+		pd_put(disabled, node->unique_id, list = pd_list());
+	pd_append(list, node_doc(m, node));
+}
+
+static void
+put_nodes(PjManifest *m)
+{
+	PdDoc	   *besides = pd_get(m->definition, "disabled");
 	ListCell   *lc;
 
 	foreach(lc, m->load->nodes)
 	{
 		const PjNode *node = lfirst(lc);
-		PdDoc	   *list;
 
 		CHECK_FOR_INTERRUPTS();
 		if (is_shown(node))
-		{
 			pd_put(pd_get(m->doc, section_of(node)), node->unique_id, node_doc(m, node));
-			continue;
-		}
-		list = pd_get(disabled, node->unique_id);
-		if (list == NULL)
-			pd_put(disabled, node->unique_id, list = pd_list());
-		pd_append(list, node_doc(m, node));
+		else
+			put_disabled(m, node);
+	}
+	for (int i = 0; pd_is(besides, PD_DICT) && i < besides->n; i++)
+	{
+		PdDoc	   *docs = besides->u.entries[i].value;
+
+		for (int k = 0; k < docs->n; k++)
+			put_disabled(m, pj_disabled_node(m->load, docs->u.items[k]));
 	}
 }
 

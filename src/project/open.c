@@ -106,6 +106,19 @@ fill_node(PjNode *node, PdDoc *doc)
 }
 
 PjNode *
+pj_disabled_node(const PjLoad *load, PdDoc *doc)
+{
+	PjNode	   *node = palloc0(sizeof(PjNode));
+
+	node->name = pd_get_text(doc, "name");
+	node->resource_type = pd_get_text(doc, "resource_type");
+	node->project = project_of(load, pd_get_text(doc, "package_name"));
+	node->unique_id = pd_get_text(doc, "unique_id");
+	fill_node(node, doc);
+	return node;
+}
+
+PjNode *
 pj_read_node(PjNode *node)
 {
 	MemoryContext old;

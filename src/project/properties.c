@@ -342,7 +342,10 @@ patch_node(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *column
 {
 	PdDoc	   *description = pd_get(entry, "description");
 
-	if (node->patch_path != NULL && node->enabled)
+	/* One that was disabled before takes what the last entry says. */
+	if (node->patch_path != NULL &&
+		(node->enabled || (pd_is(pd_get(node->patch_config, "enabled"), PD_BOOL) &&
+						   pd_get(node->call_config, "enabled") == NULL)))
 		pj_raise(file, entry, "dbt found two schema.yml entries for the same resource named %s: the other is in %s",
 				 node->name, node->patch_path);
 	node->patch_path = psprintf("%s://%s", file->project->name, file->original);

@@ -258,7 +258,7 @@ my @fine = (
     [ 'the project: models'            => { 'dbt_project.yml' => "${yml}models:\nrequire-dbt-version: [\">=1.0.0\", \"<2.0.0\"]\n" } ],
     [ 'a source without tables'        => 'sources: [{name: r, loaded_at_field: x, loaded_at_query: y}]' ],
     [ 'a source of an empty field'     => 'sources: [{name: r, config: {loaded_at_field: ""}, tables: [{name: t}]}]' ],
-    [ 'what is around docs blocks'     => { 'models/d.md' => "{{ nope( }} {% if %} {# {% docs z %} #}\n{% docs d %}x{% enddocs %} {% zz" } ],
+    [ 'what is around docs blocks'     => { 'models/d.md' => "{{ nope( }} {# {% docs z %} #}\n{% docs d %}x{% enddocs %} {% zz" } ],
     ( map { [ "a section of tests: $_" => "data_tests: $_" ] } '{name: g}', '[{description: g}]', '[{name: g, description: 3}]' ),
     [ 'when a model is built: never' => 'models: [{name: a, config: {freshness: {x: 1}}}]' ],
     [ 'when a model is built' => 'models: [{name: a, config: {freshness: {build_after: {count: 1, period: day, updates_on: all}}}}]' ],
@@ -364,11 +364,20 @@ $node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ 'dbt_p
 is($node->sql(q{SELECT string_agg(unique_id, ' ' ORDER BY unique_id) FROM dpipe.node WHERE project = 'behind'}),
     'model.behind.a snapshot.behind.s source.behind.r.t unit_test.behind.a.u', 'what stands behind a snapshot');
 
+# A manifest has all that are disabled, also of one name, with what YAML says of them.
+my $listed = q{SELECT string_agg(n ->> 'original_file_path' || coalesce(' ' || (n ->> 'patch_path'), ''), ', ' ORDER BY n ->> 'original_file_path')
+    FROM jsonb_array_elements(dpipe_manifest('{"project": "several"}') -> 'disabled' -> 'model.several.a') n};
+my %several = ('dbt_project.yml' => "name: several\n", 'models/x.yml' => 'models: [{name: a, description: x}]', %$off);
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode(\%several) . '$zz$)');
+is($node->sql($listed), 'models/a.sql several://models/x.yml, models/sub/a.sql several://models/x.yml, models/sup/a.sql several://models/x.yml', 'all that are disabled');
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ %several, 'models/a.sql' => 'select 1' }) . '$zz$)');
+is($node->sql($listed), 'models/sub/a.sql, models/sup/a.sql', 'and those beside one that is not');
+
 # Foreign keys are references.
-$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ 'dbt_project.yml' => "name: keys\n", 'models/a.sql' => 'select 1', 'models/b.sql' => 'select {{ tojson(model.constraints[0].to) }}',
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ 'dbt_project.yml' => "name: keys\n", 'models/a.sql' => 'select 1', 'models/b.sql' => 'select {% if execute %}{{ model.constraints[0].to }}{% endif %}',
         'models/x.yml' => "models: [{name: b, constraints: [{type: foreign_key, columns: [x], to: ref('a'), to_columns: [y]}]}]" }) . '$zz$)');
 is($node->sql(q{SELECT definition -> 'depends_on' ->> 'nodes' FROM dpipe.node WHERE unique_id = 'model.keys.b'}), '["model.keys.a"]', 'a model depends on what its foreign keys refer to');
-like($node->sql(q{SELECT dpipe_compile('b', '{"project": "keys"}')}), qr/postgres.*public.*a/, 'which has its name when it is compiled');
+like($node->sql(q{SELECT dpipe_compile('b', options => '{"project": "keys"}')}), qr/^select "postgres"\."public"\."a"$/, 'which has its name when it is compiled');
 
 # A fixture without a name has no rows; rows that are no text are refused.
 my @nameless = we_say(map { { 'dbt_project.yml' => "name: p\n", 'models/a.sql' => 'select 1', 'models/u.yml' => "unit_tests: [{name: u, model: a, given: [], expect: {format: $_->[0], fixture: ''$_->[1]}}]" } }
