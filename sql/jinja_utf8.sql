@@ -13,3 +13,9 @@ SELECT dpipe_render($$ {{ {'é😀': 'ß'}|tojson }} {{ 'größe' in ['größe']
 SELECT dpipe_render('éé {{ 1 ? 2 }}');
 SELECT dpipe_render(E'é\né {{ "中" + 1 }}');
 SELECT dpipe_render('{{ 1 € 2 }}');
+SELECT dpipe_render($$ {{ 'aé-b'.translate('x'.maketrans('éa', 'e中', '-')) }} {{ ''.maketrans({'é': 'e', 97: none}) }} {{ ''.maketrans('ab', 'cd') }} $$);
+SELECT dpipe_render($$ {{ ''.maketrans('ab', 'c') }} $$);
+SELECT dpipe_render($$ {{ ''.maketrans('ab') }} $$);
+SELECT dpipe_render($$ {{ ''.maketrans({'ab': 1}) }} $$);
+SELECT dpipe_render($$ {{ ''.maketrans({1.5: 1}) }} $$);
+SELECT dpipe_render($$ {{ ''.maketrans(1, 'a') }} $$);

@@ -230,6 +230,7 @@ SELECT dpipe_seek('s3', '{"x": {"0": 1}}');
 SELECT dpipe_seek('s3', '"middle"');
 SELECT dpipe_seek('s3', '{"b": {"01": 5}}');
 SELECT dpipe_seek('s3', '{"b": {"1": 9223372036854775808}}');
+SELECT dpipe_seek('s3', '{"b": {"1": -1e30}}');
 BEGIN;
 SELECT dpipe_seek('s3', '{"b": {"1": 78.0}}');
 SELECT topic, partition, next_offset FROM positions;

@@ -67,6 +67,16 @@ dpipe_identity_internal(DpipeIdentity *id)
 	set_search_path(INTERNAL_SEARCH_PATH);
 }
 
+void
+dpipe_constraints_immediate(void)
+{
+	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
+
+	stmt->constraints = NIL;
+	stmt->deferred = false;
+	AfterTriggerSetState(stmt);
+}
+
 /*
  * Could "owner" become "caller" with SET ROLE? Then switching to the owner
  * needs no restriction (the reasoning of logical replication's
@@ -89,15 +99,11 @@ dpipe_identity_owner(DpipeIdentity *id, Oid owner, const char *search_path)
 		SetUserIdAndSecContext(owner, id->save_sec_context);
 	else
 	{
-		ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
-
 		/*
 		 * Before the owner's statements run: a deferred trigger that they
 		 * queue would fire at commit, under the caller's name.
 		 */
-		stmt->constraints = NIL;
-		stmt->deferred = false;
-		AfterTriggerSetState(stmt);
+		dpipe_constraints_immediate();
 		SetUserIdAndSecContext(owner, id->save_sec_context |
 							   SECURITY_RESTRICTED_OPERATION);
 	}

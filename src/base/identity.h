@@ -21,6 +21,12 @@ extern void dpipe_identity_internal(DpipeIdentity *id);
 extern void dpipe_identity_owner(DpipeIdentity *id, Oid owner,
 								 const char *search_path);
 
+/*
+ * SET CONSTRAINTS ALL IMMEDIATE: what was deferred is checked here and now, by
+ * the current user, and what comes is not deferred.
+ */
+extern void dpipe_constraints_immediate(void);
+
 /* Back to what was before. After an error the transaction abort does it. */
 extern void dpipe_identity_restore(DpipeIdentity *id);
 

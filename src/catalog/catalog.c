@@ -239,6 +239,23 @@ dpipe_source_check_owner(const DpipeSource *source)
 				 errmsg("must be owner of source \"%s\"", source->name)));
 }
 
+void
+dpipe_source_check_adopted(const DpipeSource *source)
+{
+	if (GetUserNameFromId(source->owner, true) == NULL &&
+		!OidIsValid(get_role_oid(source->owner_name, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of source \"%s\", role \"%s\", no longer exists",
+						source->name, source->owner_name)));
+	if (source->restored)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("source \"%s\" was restored from another database",
+						source->name),
+				 errhint("Run dpipe_adopt() to let this copy consume.")));
+}
+
 /* ---------- models and projects ---------- */
 
 static DpipeStatement lock_definitions = {
@@ -478,21 +495,25 @@ static DpipeStatement position_set = {
 	"       last_load_at = CASE WHEN $15 IS NULL THEN p.last_load_at"
 	"                      ELSE pg_catalog.clock_timestamp() END,"
 	"       started = $16"
-	" WHERE p.source = $1 AND p.slot = $2",
-	16, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
+	" WHERE p.source = $1 AND p.slot = $2 AND p.epoch = $17",
+	17, {TEXTOID, INT4OID, TEXTARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
 		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
 	INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID,
-	TEXTARRAYOID}
+	TEXTARRAYOID, INT8OID}
 };
 
+/*
+ * Nobody else can have changed the row since it was compared; a trigger of the
+ * target can, by dpipe_seek() for instance, and neither may be lost.
+ */
 void
 dpipe_position_set(const DpipeSource *source, int slot,
 				   const DpipePosition *next, const DpipeLoad *load)
 {
 	DpipeSpi	spi;
 	int			n = next->npartitions;
-	bool		nulls[16] = {false};
-	Datum		args[16] = {
+	bool		nulls[17] = {false};
+	Datum		args[17] = {
 		CStringGetTextDatum(source->name),
 		Int32GetDatum(slot),
 		text_array_datum(next->topic, n),
@@ -509,13 +530,17 @@ dpipe_position_set(const DpipeSource *source, int slot,
 		Int64GetDatum(load ? load->bytes : 0),
 		Int64GetDatum(load ? load->load_id : 0),
 		text_array_datum(next->started, next->nstarted),
+		Int64GetDatum(next->epoch),
 	};
 
 	nulls[14] = (load == NULL);
 	dpipe_spi_begin(&spi);
 	if (dpipe_spi_run(&position_set, args, nulls, false, 0) != 1)
-		elog(ERROR, "position of source \"%s\" slot %d vanished under its lock",
-			 source->name, slot);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("position of source \"%s\" slot %d was changed by the batch that is to move it",
+						source->name, slot),
+				 errhint("A trigger of its target must not move, redefine or drop the source.")));
 	dpipe_spi_end(&spi);
 }
 
@@ -688,7 +713,8 @@ static DpipeStatement state_upsert = {
 	"       last_error, shown_error, last_error_at)"
 	" SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $5 IS NOT NULL"
 	"        THEN pg_catalog.clock_timestamp() END"
-	"  WHERE EXISTS (SELECT 1 FROM dpipe.source s WHERE s.name = $1)"
+	"  WHERE EXISTS (SELECT 1 FROM dpipe.source s WHERE s.name = $1"
+	"                AND s.owner_oid = $7)"
 	" ON CONFLICT (source, slot) DO UPDATE"
 	"    SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
 	"        last_error = COALESCE(EXCLUDED.last_error, t.last_error),"
@@ -696,24 +722,25 @@ static DpipeStatement state_upsert = {
 	"                      THEN t.shown_error ELSE EXCLUDED.shown_error END,"
 	"        last_error_at = COALESCE(EXCLUDED.last_error_at, t.last_error_at),"
 	"        changed_at = pg_catalog.now()",
-	6, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	7, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID}
 };
 
 void
-dpipe_slot_state_set(const char *source, int slot, const char *state,
-					 const char *reason, const char *last_error,
-					 const char *shown)
+dpipe_slot_state_set(const char *source, int slot, Oid owner,
+					 const char *state, const char *reason,
+					 const char *last_error, const char *shown)
 {
 	DpipeSpi	spi;
-	bool		nulls[6] = {false, false, false, false, last_error == NULL,
-	shown == NULL};
-	Datum		args[6] = {
+	bool		nulls[7] = {false, false, false, false, last_error == NULL,
+	shown == NULL, false};
+	Datum		args[7] = {
 		CStringGetTextDatum(source),
 		Int32GetDatum(slot),
 		CStringGetTextDatum(state),
 		CStringGetTextDatum(reason),
 		last_error ? CStringGetTextDatum(last_error) : (Datum) 0,
 		shown ? CStringGetTextDatum(shown) : (Datum) 0,
+		ObjectIdGetDatum(owner),
 	};
 
 	dpipe_spi_begin(&spi);
@@ -742,8 +769,8 @@ dpipe_slot_state_settle(const DpipeSource *source, int slot,
 	held = dpipe_spi_run(&definition_hold, args, NULL, false, 0) == 1;
 	dpipe_spi_end(&spi);
 	if (held)
-		dpipe_slot_state_set(source->name, slot, state, reason, last_error,
-							 NULL);
+		dpipe_slot_state_set(source->name, slot, source->owner, state, reason,
+							 last_error, NULL);
 	return held;
 }
 

@@ -102,6 +102,12 @@ extern DpipeSource *dpipe_source_get(const char *name, bool missing_ok);
 /* Raise 42501 unless the current user may act as the source's owner. */
 extern void dpipe_source_check_owner(const DpipeSource *source);
 
+/*
+ * Raise unless the definition is this database's own and its owner still the
+ * same role: else its OID may be anybody's.
+ */
+extern void dpipe_source_check_adopted(const DpipeSource *source);
+
 typedef enum DpipeNoun
 {
 	DPIPE_MODEL,
@@ -164,9 +170,9 @@ extern void dpipe_gap_record(const DpipeSource *source, const char *topic,
 /*
  * Lasting states: "error", "finished", or a failure's text under "retrying";
  * cleared means state '' with the last error kept. Setting one for a source
- * that was dropped meanwhile does nothing.
+ * that was dropped meanwhile, or is another owner's, does nothing.
  */
-extern void dpipe_slot_state_set(const char *source, int slot,
+extern void dpipe_slot_state_set(const char *source, int slot, Oid owner,
 								 const char *state, const char *reason,
 								 const char *last_error, const char *shown);
 extern void dpipe_slot_state_clear(const char *source, int slot);

@@ -52,6 +52,7 @@ typedef struct DpipeSlotStatus
 	Oid			database;		/* InvalidOid: entry is free */
 	char		source[NAMEDATALEN];
 	int			slot;
+	Oid			owner;			/* whose source it is, or was: see seat.c */
 	DpipeSlotState state;
 	pid_t		pid;			/* 0: no process */
 	TimestampTz state_since;

@@ -194,8 +194,10 @@ dpipe_visible_slots(PG_FUNCTION_ARGS)
 												ObjectIdGetDatum(slots[i].owner_oid)));
 		if (!mine && !monitor)
 			continue;
+		/* Else it is still about another role's source of the name. */
 		if (dpipe_status_get(MyDatabaseId, slots[i].source, slots[i].slot,
-							 &status))
+							 &status) &&
+			status.owner == slots[i].owner_oid)
 			put_slot((ReturnSetInfo *) fcinfo->resultinfo, &slots[i], &status,
 					 mine);
 	}

@@ -117,6 +117,10 @@ jn_hash(JinjaEnv *env, JinjaValue *v)
 							  sizeof(void *));
 		case JINJA_RANGE:
 			return hash_int(v->u.range.length);
+		case JINJA_FUNCTION:
+			return hash_bytes((const unsigned char *) &v->u.function.fn, sizeof(v->u.function.fn));
+		case JINJA_MACRO:
+			return hash_bytes((const unsigned char *) &v->u.macro.def, sizeof(v->u.macro.def));
 		case JINJA_LIST:
 		case JINJA_DICT:
 		case JINJA_SET:

@@ -215,6 +215,7 @@ run(JinjaEnv *env, JinjaContext *context, StringInfo out, JnNative *native,
 	env->out = out;
 	env->native = native;
 	env->tmpl_name = tmpl == NULL ? "" : tmpl->name;
+	env->in_macro = jinja_in_macro(env);
 	env->frames = NULL;
 	env->node = NULL;
 	env->scope = NULL;
@@ -234,6 +235,7 @@ run(JinjaEnv *env, JinjaContext *context, StringInfo out, JnNative *native,
 		env->native = saved.native;
 		env->tmpl_name = saved.tmpl_name;
 		env->frames = saved.frames;
+		env->in_macro = saved.in_macro;
 		env->node = saved.node;
 		env->scope = saved.scope;
 		env->context = saved.context;

@@ -424,6 +424,7 @@ struct JinjaEnv
 	StringInfo	out;
 	JnNative   *native;			/* NULL: text is rendered */
 	JinjaValue *filter_input;	/* what a filter block applies to */
+	bool		in_macro;		/* what is rendered was asked for by a macro */
 	struct JnCallFrame *frames;
 
 	/* jinja_context_update() */

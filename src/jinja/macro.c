@@ -164,8 +164,9 @@ run_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args,
 	env->seen = macro->seen < 0 ? env->updates : macro->seen;
 	jn_scope_push(env, macro->closure);
 	jn_scope_hide(env, &macro->def->body);
-	bind(env, macro, args);
+	/* Defaults are evaluated in the macro, not by who calls it. */
 	env->frames = frame;
+	bind(env, macro, args);
 	env->out = &out;
 	env->tmpl_name = macro->template_name;
 	(void) jn_exec(env, &macro->def->body);
@@ -215,7 +216,7 @@ jn_call_macro(JinjaEnv *env, const JnMacro *macro, const JinjaArgs *args)
 	JnCallFrame frame;
 	JinjaValue *result;
 
-	if (env->on_call != NULL && env->frames == NULL && macro->mark != NULL)
+	if (env->on_call != NULL && !jinja_in_macro(env) && macro->mark != NULL)
 		env->on_call(env->on_call_arg, macro->mark);
 	frame.prev = env->frames;
 	frame.name = macro_name(macro);
@@ -273,7 +274,7 @@ jinja_mark_macro(JinjaValue *macro, const char *mark)
 bool
 jinja_in_macro(const JinjaEnv *env)
 {
-	return env->frames != NULL;
+	return env->in_macro || env->frames != NULL;
 }
 
 /* Macro "i" of a template; it has no scope around it. */

@@ -702,6 +702,15 @@ str_expandtabs(METHOD_ARGS)
 	return jn_buffer_string(env, &buf);
 }
 
+static void
+need_utf8(const char *method)
+{
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s() needs a database in UTF-8", method)));
+}
+
 /* What a code point becomes: itself, nothing, a text or a code point. */
 static void
 append_translated(JinjaEnv *env, StringInfo buf, JinjaValue *table,
@@ -733,10 +742,7 @@ str_translate(METHOD_ARGS)
 	const char *end = p + v->u.string.len;
 	StringInfoData buf;
 
-	if (GetDatabaseEncoding() != PG_UTF8)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("translate() needs a database in UTF-8")));
+	need_utf8("translate");
 	jn_buffer_init(env, &buf);
 	for (int len; p < end; p += len)
 	{
@@ -744,6 +750,103 @@ str_translate(METHOD_ARGS)
 		append_translated(env, &buf, argv[0], p, len);
 	}
 	return jn_buffer_string(env, &buf);
+}
+
+/* The code point that stands at p, which goes behind it. */
+static JinjaValue *
+next_code_point(JinjaEnv *env, const char **p, const char *end)
+{
+	const char *start = *p;
+
+	*p += jn_char_len(start, end);
+	return jinja_int(env, utf8_to_unicode((const unsigned char *) start));
+}
+
+/* A table by code points of one whose keys are texts, too. */
+static JinjaValue *
+table_of_dict(JinjaEnv *env, JinjaValue *given)
+{
+	JinjaValue *table = jinja_dict(env);
+
+	if (given->kind != JINJA_DICT)
+		jn_raise_type(env, "if you give only one argument to maketrans it must be a dict");
+	for (int i = 0; i < jinja_length(given); i++)
+	{
+		JinjaValue *key;
+		JinjaValue *value;
+
+		jinja_dict_entry(given, i, &key, &value);
+		if (key->kind == JINJA_STRING)
+		{
+			const char *p = key->u.string.data;
+			const char *end = p + key->u.string.len;
+
+			if (jn_count_chars(p, end - p) != 1)
+				jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+							"string keys in translate table must be of length 1");
+			key = next_code_point(env, &p, end);
+		}
+		else if (key->kind != JINJA_INT && key->kind != JINJA_BOOL)
+			jn_raise_type(env, "keys in translate table must be strings or integers");
+		jinja_dict_set_value(env, table, key, value);
+	}
+	return table;
+}
+
+static JinjaValue *
+maketrans_text(JinjaEnv *env, JinjaValue **argv, int i)
+{
+	if (argv[i]->kind != JINJA_STRING)
+		jn_raise_type(env, "maketrans() argument %d must be str, not %s", i + 1,
+					  jinja_type_name(argv[i]));
+	return argv[i];
+}
+
+/* What translate() takes: a character for each of another text, or none. */
+static JinjaValue *
+str_maketrans(METHOD_ARGS)
+{
+	JinjaValue *from;
+	JinjaValue *to;
+	JinjaValue *table;
+	const char *p;
+	const char *end;
+	const char *q;
+	const char *q_end;
+
+	need_utf8("maketrans");
+	if (argv[1] == NULL)
+		return table_of_dict(env, argv[0]);
+	if (argv[0]->kind != JINJA_STRING)
+		jn_raise_type(env, "first maketrans argument must be a string if there is a second argument");
+	from = argv[0];
+	to = maketrans_text(env, argv, 1);
+	if (jn_length(env, from) != jn_length(env, to))
+		jinja_raise(env, ERRCODE_INVALID_PARAMETER_VALUE,
+					"the first two maketrans arguments must have equal length");
+	table = jinja_dict(env);
+	p = from->u.string.data;
+	end = p + from->u.string.len;
+	q = to->u.string.data;
+	q_end = q + to->u.string.len;
+	while (p < end)
+	{
+		JinjaValue *key = next_code_point(env, &p, end);
+
+		jinja_dict_set_value(env, table, key, next_code_point(env, &q, q_end));
+	}
+	if (argv[2] == NULL)
+		return table;
+	from = maketrans_text(env, argv, 2);
+	p = from->u.string.data;
+	end = p + from->u.string.len;
+	while (p < end)
+	{
+		JinjaValue *key = next_code_point(env, &p, end);
+
+		jinja_dict_set_value(env, table, key, env->none);
+	}
+	return table;
 }
 
 /* ---------- lists ---------- */
@@ -1114,6 +1217,7 @@ static const JnBuiltin str_methods[] = {
 	{"lower", str_lower, 0, 0, {NULL}, JN_MARKUP_RESULT},
 	{"lstrip", str_lstrip, 0, 1, {NULL}, JN_MARKUP_RESULT},
 	{"partition", str_partition, 1, 1, {NULL}, JN_MARKUP_ITEMS},
+	{"maketrans", str_maketrans, 1, 3, {NULL}},
 	{"removeprefix", str_removeprefix, 1, 1, {NULL}, JN_MARKUP_RESULT},
 	{"removesuffix", str_removesuffix, 1, 1, {NULL}, JN_MARKUP_RESULT},
 	{"replace", str_replace, 2, 3, {NULL}, JN_MARKUP_ARGUMENT},

@@ -244,6 +244,13 @@ equal_ranges(const JnRange *a, const JnRange *b)
 	return a->start == b->start && (a->length == 1 || a->step == b->step);
 }
 
+/* The host's are made anew each time that they are found. */
+static bool
+equal_macros(const JnMacro *a, const JnMacro *b)
+{
+	return a->seen < 0 && b->seen < 0 && a->def == b->def && a->context == b->context;
+}
+
 static bool
 equal_objects(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 {
@@ -283,6 +290,8 @@ jinja_equal(JinjaEnv *env, JinjaValue *a, JinjaValue *b)
 		case JINJA_FUNCTION:
 			return a->u.function.fn == b->u.function.fn &&
 				a->u.function.arg == b->u.function.arg;
+		case JINJA_MACRO:
+			return equal_macros(&a->u.macro, &b->u.macro);
 		case JINJA_METHOD:
 			return a->u.method.builtin == b->u.method.builtin &&
 				a->u.method.self == b->u.method.self;

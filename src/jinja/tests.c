@@ -182,6 +182,8 @@ test_sameas(TEST_ARGS)
 			case JINJA_BOOL:
 			case JINJA_INT:
 			case JINJA_STRING:
+			case JINJA_FUNCTION:
+			case JINJA_MACRO:
 				same = jinja_equal(env, v, argv[0]);
 				break;
 			default:

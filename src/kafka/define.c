@@ -134,6 +134,8 @@ parse_topics(const char *arg)
 		char	   *topic;
 		ListCell   *lc;
 
+		/* A text may hold millions of them. */
+		CHECK_FOR_INTERRUPTS();
 		if (comma)
 			*comma = '\0';
 		topic = trim(rest);
@@ -183,6 +185,7 @@ check_position_topics(const Jsonb *position, List *topics, const char *what)
 		bool		known = false;
 		ListCell   *lc;
 
+		CHECK_FOR_INTERRUPTS();
 		if (token != WJB_KEY)
 			continue;
 		name = pnstrdup(v.val.string.val, v.val.string.len);

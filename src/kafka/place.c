@@ -50,6 +50,8 @@ offset_value(const JsonbValue *v)
 												Int32GetDatum(0)));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(trunc),
 										  NumericGetDatum(v->val.numeric))) ||
+		DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(trunc),
+										 NumericGetDatum(int64_to_numeric(0)))) ||
 		DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(trunc),
 										 NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))))
 		return -1;

@@ -31,7 +31,6 @@
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/fd.h"
-#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -55,25 +54,13 @@ static uint32 wait_event_records = 0;
 /* ---------- opening ---------- */
 
 static void
-check_runnable(const DpipeSource *source, bool foreground)
+check_runnable(const DpipeSource *source)
 {
-	char	   *name = GetUserNameFromId(source->owner, true);
-
 	if (strcmp(source->kind, "kafka") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("source \"%s\" is not a Kafka source", source->name)));
-	if (source->restored)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("source \"%s\" was restored from another database",
-						source->name),
-				 errhint("Run dpipe_adopt() to let this copy consume.")));
-	if (name == NULL || strcmp(name, source->owner_name) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the owner of source \"%s\", role \"%s\", no longer exists",
-						source->name, source->owner_name)));
+	dpipe_source_check_adopted(source);
 }
 
 void
@@ -97,7 +84,7 @@ open_definition(KafkaSlot *slot, const char *name)
 	DpipePosition *p;
 
 	slot->source = dpipe_source_get(name, false);
-	check_runnable(slot->source, slot->foreground);
+	check_runnable(slot->source);
 	p = dpipe_position_get(name, slot->slot);
 	if (p == NULL)
 		ereport(ERROR,

@@ -36,10 +36,7 @@
 #include "base/compat.h"
 
 #include "access/xact.h"
-#include "commands/trigger.h"
 #include "mb/pg_wchar.h"
-#include "nodes/makefuncs.h"
-#include "nodes/parsenodes.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -47,6 +44,7 @@
 
 #include "base/error.h"
 #include "base/fault.h"
+#include "base/identity.h"
 #include "load/target.h"
 
 /* Design section 2.3. */
@@ -109,20 +107,6 @@ typedef struct Settling
 
 /* ---------- one attempt ---------- */
 
-/*
- * A deferred constraint would show its face at commit, where no record can be
- * blamed and the batch could not be stored without it.
- */
-static void
-make_constraints_immediate(void)
-{
-	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
-
-	stmt->constraints = NIL;
-	stmt->deferred = false;
-	AfterTriggerSetState(stmt);
-}
-
 static void
 append_clipped(StringInfo s, const char *text)
 {
@@ -172,7 +156,8 @@ diagnose(DpipeRun *run, Failure *failure)
 	const char *column = NULL;
 	const char *stage = "insert";
 
-	failure->fault = dpipe_fault_of(failure->edata);
+	failure->fault = dpipe_fault_of(failure->edata,
+									run->current >= 0 && run->reads_value);
 	if (run->current >= 0)
 	{
 		/* an input function or a default */
@@ -202,16 +187,22 @@ diagnose(DpipeRun *run, Failure *failure)
 	}
 }
 
+/*
+ * A deferred constraint would show its face at commit, where no record can be
+ * blamed and the batch could not be stored without it. Triggers of the table
+ * may defer them again.
+ */
 static uint64
 store_in_subtransaction(DpipeRun *run)
 {
 	uint64		rows;
 
-	make_constraints_immediate();
+	dpipe_constraints_immediate();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	dpipe_row_begin_attempt(run);
 	DPIPE_FAULT_POINT("load-store");
 	rows = run->path->store(run);
+	dpipe_constraints_immediate();
 	dpipe_row_end_attempt(run);
 	PopActiveSnapshot();
 	return rows;

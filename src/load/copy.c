@@ -106,6 +106,7 @@ copy_rows(CopyFeed *feed)
 								 read_feed, run->plan->attnames, options);
 	rows = CopyFrom(feed->cstate);
 	EndCopyFrom(feed->cstate);
+	feed->cstate = NULL;		/* an error from here on is about no row */
 	free_parsestate(pstate);
 	return rows;
 }

@@ -127,21 +127,34 @@ dpipe_utf8_valid(const char *s, int len)
 void
 dpipe_append_json_string(StringInfo out, const char *s, int len)
 {
+	int			done = 0;
+
+	/* Up to 64 MiB, which nobody can interrupt: runs of bytes at a time. */
 	appendStringInfoChar(out, '"');
 	for (int i = 0; i < len; i++)
 	{
 		unsigned char c = s[i];
 
-		if (c == '"' || c == '\\')
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		appendBinaryStringInfo(out, s + done, i - done);
+		done = i + 1;
+		enlargeStringInfo(out, 6);
+		if (c < 0x20)
 		{
-			appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, c);
+			memcpy(out->data + out->len, "\\u00", 4);
+			out->data[out->len + 4] = '0' + (c >> 4);
+			out->data[out->len + 5] = "0123456789abcdef"[c & 0x0F];
+			out->len += 6;
 		}
-		else if (c < 0x20)
-			appendStringInfo(out, "\\u%04x", c);
 		else
-			appendStringInfoChar(out, c);
+		{
+			out->data[out->len++] = '\\';
+			out->data[out->len++] = c;
+		}
+		out->data[out->len] = '\0';
 	}
+	appendBinaryStringInfo(out, s + done, len - done);
 	appendStringInfoChar(out, '"');
 }
 
@@ -341,8 +354,10 @@ encode_any(DpipeRun *run, DpipeColumn *col, const DpipeValue *value,
 		return true;
 	}
 	run->column = NameStr(col->name);
+	run->reads_value = col->own_input;
 	datum = InputFunctionCall(&col->input, text, col->input_param,
 							  col->base_typmod);
+	run->reads_value = false;
 	wire = SendFunctionCall(&col->send, datum);
 	run->column = NULL;
 	dpipe_put_bytes(out, VARDATA_ANY(wire), VARSIZE_ANY_EXHDR(wire));

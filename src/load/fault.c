@@ -59,10 +59,18 @@ dpipe_fault_classify(int sqlstate)
  * policy refuses a row as a missing privilege would; and a value that needs
  * more than 1 GB (an array of jsonb with some 17 million elements, say) is an
  * internal error to the memory manager, but always the record's.
+ *
+ * "reads_value": an input function of the server's raised it. What is missing
+ * or misspelt then (a regclass, a jsonpath) is what the value says.
  */
 DpipeFault
-dpipe_fault_of(const ErrorData *edata)
+dpipe_fault_of(const ErrorData *edata, bool reads_value)
 {
+	int			category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
+
+	if (reads_value &&
+		(category == CLASS('4', '2') || category == CLASS('3', 'F')))
+		return DPIPE_FAULT_RECORD;
 	if (edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE &&
 		edata->funcname != NULL &&
 		strcmp(edata->funcname, "ExecWithCheckOptions") == 0)

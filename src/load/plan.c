@@ -10,11 +10,13 @@
  */
 #include "base/compat.h"
 
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
@@ -91,6 +93,9 @@ set_type(DpipeColumn *col)
 	fmgr_info(fn, &col->input);
 
 	col->as_text = !has_binary_io(col->type);
+	/* As text, a domain's input function checks its constraints as well. */
+	col->own_input = col->base_type < FirstNormalObjectId &&
+		(!col->as_text || col->base_type == col->type);
 	if (col->as_text)
 	{
 		getTypeInputInfo(col->type, &fn, &col->text_input_param);
@@ -108,20 +113,39 @@ set_type(DpipeColumn *col)
 	dpipe_encoder_choose(col);
 }
 
+static bool
+is_user_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+calls_user_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_user_function, context) ||
+		expression_tree_walker(node, calls_user_function, context);
+}
+
 /*
  * A default that is a constant is put into the wire format once. Others are
  * evaluated for each row that lacks the field: COPY would do so only for
- * columns that no row has.
+ * columns that no row has. They are kept as written, and planned with each
+ * attempt: functions can be replaced without a word to the table, and planning
+ * takes in what they are now.
  */
 static void
 set_default(DpipeColumn *col, Relation rel)
 {
-	Expr	   *expr = (Expr *) dpipe_column_default(rel, col->attnum);
+	Expr	   *written = (Expr *) dpipe_column_default(rel, col->attnum);
+	Expr	   *expr = written;
 
 	col->default_kind = DPIPE_DEFAULT_NULL;
-	if (expr == NULL)
+	if (written == NULL)
 		return;
-	expr = expression_planner(expr);
+	if (!calls_user_function((Node *) written, NULL))
+		expr = expression_planner(written);
 	if (IsA(expr, Const) && ((Const *) expr)->constisnull)
 		return;
 	if (IsA(expr, Const) && !col->as_text)
@@ -139,7 +163,7 @@ set_default(DpipeColumn *col, Relation rel)
 		return;
 	}
 	col->default_kind = DPIPE_DEFAULT_EXPRESSION;
-	col->default_expr = expr;
+	col->default_expr = written;
 }
 
 static void

@@ -6,6 +6,8 @@
  * provenance, and marked with the time, all in the caller's transaction: a
  * replayed letter has exactly one row. Those that fail again stay, with the
  * reason of now; the letters that the loader writes about them are taken away.
+ * Letters outlive their source, and its name may since be another role's: only
+ * those of the source's owner are read.
  * A replay has a row in the ledger, so that new_rows gives its rows too.
  */
 #include "base/compat.h"
@@ -33,6 +35,7 @@ PG_FUNCTION_INFO_V1(dpipe_replay);
 
 typedef struct Replay
 {
+	struct Replay *outer;		/* under way in this process, or NULL */
 	DpipeSource *source;
 	DpipeTarget *target;
 	Datum		ids;			/* bigint[] */
@@ -44,15 +47,29 @@ typedef struct Replay
 	Datum	   *letters;		/* id of each record */
 } Replay;
 
+static Replay *current_replay = NULL;
+
+/* A header's name ("0") or value ("1") as the bytes it came in. */
+#define HEADER_PARTS(n) \
+	"ARRAY(SELECT CASE pg_catalog.jsonb_typeof(h.value -> " n ")" \
+	"        WHEN 'object' THEN pg_catalog.decode(h.value -> " n " ->> 'base64', 'base64')" \
+	"        WHEN 'string' THEN pg_catalog.convert_to(h.value ->> " n ", 'UTF8') END" \
+	"      FROM pg_catalog.jsonb_array_elements(l.headers)" \
+	"      WITH ORDINALITY h(value, n) ORDER BY h.n)"
+
 /*
- * The window adds up sizes without reading the payloads. A letter that another
- * session replays meanwhile is seen as replayed once its lock is free.
+ * The window adds up sizes without reading payloads and keys. Those of headers
+ * are told by reading them only, since they may be compressed a thousandfold.
+ * A letter that another session replays meanwhile is seen as replayed once its
+ * lock is free.
  */
 static DpipeStatement select_letters = {
-	"WITH due AS (SELECT l.id, COALESCE(pg_catalog.octet_length(l.payload), 0)"
-	"      + COALESCE(pg_catalog.pg_column_size(l.headers), 0) AS bytes"
+	"WITH due AS (SELECT l.id, COALESCE(pg_catalog.octet_length(l.payload), 0)::bigint"
+	"      + COALESCE(pg_catalog.octet_length(l.key), 0)"
+	"      + COALESCE(pg_catalog.octet_length(l.headers::pg_catalog.text), 0) AS bytes"
 	"    FROM dpipe.letter l"
 	"   WHERE l.source = $1 AND l.replayed_at IS NULL AND l.id > $3"
+	"     AND l.owner = $6 AND l.owner_oid = $7"
 	"     AND ($2 IS NULL OR l.id = ANY ($2))"
 	"   ORDER BY l.id LIMIT $4),"
 	" fitting AS (SELECT d.id,"
@@ -61,25 +78,19 @@ static DpipeStatement select_letters = {
 	"    FROM due d)"
 	" SELECT l.id, l.topic, l.partition, l.\"offset\","
 	"        pg_catalog.floor(EXTRACT(epoch FROM l.\"timestamp\") * 1000)::bigint,"
-	"        l.key, l.payload,"
-	"        ARRAY(SELECT h.value ->> 0 FROM pg_catalog.jsonb_array_elements(l.headers)"
-	"              WITH ORDINALITY h(value, n) ORDER BY h.n),"
-	"        ARRAY(SELECT CASE pg_catalog.jsonb_typeof(h.value -> 1)"
-	"                WHEN 'object' THEN pg_catalog.decode(h.value -> 1 ->> 'base64', 'base64')"
-	"                WHEN 'string' THEN pg_catalog.convert_to(h.value ->> 1, 'UTF8') END"
-	"              FROM pg_catalog.jsonb_array_elements(l.headers)"
-	"              WITH ORDINALITY h(value, n) ORDER BY h.n)"
+	"        l.key, l.payload, " HEADER_PARTS("0") ", " HEADER_PARTS("1")
 	"   FROM dpipe.letter l"
 	"  WHERE l.replayed_at IS NULL"
 	"    AND l.id IN (SELECT f.id FROM fitting f WHERE f.before < $5)"
 	"  ORDER BY l.id FOR UPDATE OF l",
-	5, {TEXTOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID}
+	7, {TEXTOID, INT8ARRAYOID, INT8OID, INT8OID, INT8OID, TEXTOID, OIDOID}
 };
 
-/* The highest id that the statement above looked at. */
+/* The highest id that the statement above looked at, NULL: none was due. */
 static DpipeStatement select_last = {
 	"SELECT pg_catalog.max(l.id) FROM (SELECT d.id FROM dpipe.letter d"
-	"   WHERE d.source = $1 AND d.id > $3 AND ($2 IS NULL OR d.id = ANY ($2))"
+	"   WHERE d.source = $1 AND d.replayed_at IS NULL AND d.id > $3"
+	"     AND ($2 IS NULL OR d.id = ANY ($2))"
 	"   ORDER BY d.id LIMIT $4) l",
 	4, {TEXTOID, INT8ARRAYOID, INT8OID, INT8OID}
 };
@@ -137,12 +148,13 @@ read_headers(uint64 row, DpipeRecord *r)
 	DpipeHeader *headers;
 
 	deconstruct_array(DatumGetArrayTypeP(dpipe_spi_datum(row, 8, &isnull)),
-					  TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+					  BYTEAOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
 	deconstruct_array(DatumGetArrayTypePCopy(dpipe_spi_datum(row, 9, &isnull)),
 					  BYTEAOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	headers = palloc0_array(DpipeHeader, Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
+		/* the bytes of a text, and no text has a zero byte */
 		headers[i].name = TextDatumGetCString(names[i]);
 		if (!nulls[i])
 		{
@@ -182,14 +194,16 @@ take_letters(Replay *replay)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	DpipeSpi	spi;
-	Datum		args[5] = {
+	Datum		args[7] = {
 		CStringGetTextDatum(replay->source->name),
 		replay->ids,
 		Int64GetDatum(replay->last_id),
 		Int64GetDatum(Min(REPLAY_ROWS, replay->source->batch_rows)),
 		Int64GetDatum(replay->source->batch_bytes),
+		CStringGetTextDatum(replay->source->owner_name),
+		ObjectIdGetDatum(replay->source->owner),
 	};
-	bool		nulls[5] = {false, replay->all};
+	bool		nulls[7] = {false, replay->all};
 	uint64		n;
 	int64		last;
 
@@ -356,15 +370,47 @@ replay_result(FunctionCallInfo fcinfo, const Replay *replay)
 }
 
 /*
+ * A trigger of the target could call us again for letters that are on their
+ * way into it, and not marked yet.
+ */
+static void
+check_not_nested(const Replay *replay)
+{
+	for (const Replay *r = replay->outer; r != NULL; r = r->outer)
+		if (strcmp(r->source->name, replay->source->name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("letters of source \"%s\" are being replayed by this session already",
+							replay->source->name),
+					 errhint("A trigger of its target must not call dpipe_replay() for it.")));
+}
+
+static void
+replay_all(Replay *replay)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "dpipe replay",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	while (take_letters(replay))
+	{
+		replay_batch(replay);
+		MemoryContextReset(cxt);
+		CHECK_FOR_INTERRUPTS();
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+/*
  * dpipe_replay(source text, ids bigint[], OUT replayed bigint,
  *				OUT failed bigint)
  */
 Datum
 dpipe_replay(PG_FUNCTION_ARGS)
 {
-	Replay		replay = {0};
-	MemoryContext cxt;
-	MemoryContext old;
+	Replay		replay = {.outer = current_replay};
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -375,22 +421,23 @@ dpipe_replay(PG_FUNCTION_ARGS)
 
 	replay.source = dpipe_source_get(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	dpipe_source_check_owner(replay.source);
+	dpipe_source_check_adopted(replay.source);
 	replay.all = PG_ARGISNULL(1);
 	if (!replay.all)
 		replay.ids = PG_GETARG_DATUM(1);
+	check_not_nested(&replay);
 	replay.target = dpipe_target_open(replay.source, CurrentMemoryContext);
 
-	cxt = AllocSetContextCreate(CurrentMemoryContext, "dpipe replay",
-								ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(cxt);
-	while (take_letters(&replay))
+	PG_TRY();
 	{
-		replay_batch(&replay);
-		MemoryContextReset(cxt);
-		CHECK_FOR_INTERRUPTS();
+		current_replay = &replay;
+		replay_all(&replay);
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(cxt);
+	PG_FINALLY();
+	{
+		current_replay = replay.outer;
+	}
+	PG_END_TRY();
 	dpipe_target_close(replay.target);
 	PG_RETURN_DATUM(replay_result(fcinfo, &replay));
 }

@@ -618,6 +618,7 @@ dpipe_row_begin_attempt(DpipeRun *run)
 	DpipePlan  *plan = run->plan;
 
 	run->current = -1;
+	run->reads_value = false;
 	run->estate = NULL;
 	MemoryContextReset(run->row_cxt);
 	for (int i = 0; i < plan->ncolumns; i++)

@@ -116,6 +116,8 @@ receive_row(DpipeRun *run, StringInfo row, Datum *values, bool *nulls)
 		int			len = (int32) pq_getmsgint(row, 4);
 
 		run->column = NameStr(plan->columns[i].name);
+		run->reads_value = plan->columns[i].as_text &&
+			plan->columns[i].own_input;
 		nulls[i] = len < 0;
 		if (len < 0)
 		{
@@ -133,6 +135,7 @@ receive_row(DpipeRun *run, StringInfo row, Datum *values, bool *nulls)
 										 pq_getmsgbytes(row, len), len);
 	}
 	run->column = NULL;
+	run->reads_value = false;
 }
 
 /* The feed, for the loader's own statement and for nobody else's. */

@@ -236,6 +236,8 @@ dpipe_target_load(DpipeTarget *target, const DpipeBatch *batch,
 	MemoryContextReset(target->batch_cxt);
 	old = MemoryContextSwitchTo(target->batch_cxt);
 
+	/* What the caller's transaction has deferred is no record's fault. */
+	dpipe_constraints_immediate();
 	dpipe_identity_owner(&id, target->source->owner, NULL);
 	pin_settings();
 	rel = open_relation(target->source);

@@ -95,6 +95,7 @@ struct DpipeColumn
 	Oid			base_type;		/* behind domains */
 	int32		base_typmod;
 	bool		typed_here;		/* one of our own encoders */
+	bool		own_input;		/* "input" is the server's own function */
 	DpipeEncoder encode;
 
 	FmgrInfo	input;
@@ -188,6 +189,7 @@ struct DpipeRun
 	int			hi;
 	int			current;		/* being encoded, else -1 */
 	const char *column;			/* whose input function runs, else NULL */
+	bool		reads_value;	/* it is one of the server's own */
 	int		   *line;			/* which record became which row */
 	int			nlines;
 	EState	   *estate;			/* for defaults */
@@ -307,6 +309,6 @@ extern void dpipe_batch_store(DpipeRun *run, DpipeLoad *load, int *settled);
 extern int64 dpipe_dead_letters_write(DpipeRun *run, int settled);
 
 /* fault.c */
-extern DpipeFault dpipe_fault_of(const ErrorData *edata);
+extern DpipeFault dpipe_fault_of(const ErrorData *edata, bool reads_value);
 
 #endif							/* DPIPE_TARGET_H */

@@ -465,6 +465,7 @@ pj_parse_test_arguments(PjLoad *load, PjNode *node, const PdDoc *kwargs)
 
 	push_place(&callback, &place);
 	pj_scope_open(&scope, load, node->project, node);
+	scope.visible = pj_visible_macros(&scope);
 	jinja_env_set_lenient(scope.env, true);
 	rendered = render_deep(&deep, kwargs, NIL);
 	jinja_context_set(scope.env, scope.context, "_dbt_generic_test_kwargs",

@@ -161,11 +161,14 @@ lift_arguments(Test *t)
 		pd_update(t->args, nested);
 }
 
-static PdDoc *
-rendered_config(Test *t, PdDoc *value)
+/* What is none, or becomes none when it is rendered, is not said. */
+static void
+put_config(Test *t, PdDoc *key, PdDoc *value)
 {
-	return value->kind == PD_STRING
-		? pj_render_value(t->load, t->file->project, value, t->file) : value;
+	if (value != NULL && value->kind == PD_STRING)
+		value = pj_render_value(t->load, t->file->project, value, t->file);
+	if (!pd_is_null(value))
+		(void) pd_put_key(t->config, key, value);
 }
 
 static void
@@ -186,13 +189,10 @@ read_config(Test *t)
 					 t->name, config_keys[i]);
 		if (!pd_truth(value) && pd_get(nested, config_keys[i]) != NULL)
 			value = pd_remove(nested, config_keys[i]);
-		if (!pd_is_null(value))
-			pd_put(t->config, config_keys[i], rendered_config(t, value));
+		put_config(t, pd_string(config_keys[i]), value);
 	}
 	for (int i = 0; i < nested->n; i++)
-		if (!pd_is_null(nested->u.entries[i].value))
-			(void) pd_put_key(t->config, nested->u.entries[i].key,
-							  rendered_config(t, nested->u.entries[i].value));
+		put_config(t, nested->u.entries[i].key, nested->u.entries[i].value);
 }
 
 /* ---------- names ---------- */
@@ -424,21 +424,9 @@ merged_tags(const Test *t, List *tags)
 {
 	PdDoc	   *own = pd_get(t->config, "tags");
 	List	   *all = list_copy(tags);
-	List	   *unique = NIL;
-	ListCell   *lc;
 
-	if (pd_text(own) != NULL)
-		all = lappend(all, (void *) pd_text(own));
-	for (int i = 0; pd_is(own, PD_LIST) && i < own->n; i++)
-		if (pd_text(own->u.items[i]) != NULL)
-			all = lappend(all, (void *) pd_text(own->u.items[i]));
-	list_sort(all, pj_compare_text);
-	foreach(lc, all)
-	{
-		if (unique == NIL || strcmp(llast(unique), lfirst(lc)) != 0)
-			unique = lappend(unique, lfirst(lc));
-	}
-	return pd_strings(unique);
+	pj_add_texts(&all, own);
+	return pj_sorted_texts(all);
 }
 
 /* What dbt's own tests of one relation refer to needs no rendering. */
@@ -446,15 +434,14 @@ static void
 find_references(Test *t, PjNode *node)
 {
 	char	   *macro_name = psprintf("test_%s", t->name);
-	const PjMacro *macro = pj_resolve_macro(t->load, node->project, macro_name);
+	const char *macro = pj_macro_dependency(t->load, node->project, macro_name);
 	PdDoc	   *ref;
 
 	/* What it is called with is not asked for the macro that it depends on. */
-	if (macro != NULL || dpipe_is_builtin_macro(macro_name))
-		node->macros = lappend(node->macros, macro != NULL ? (void *) macro->unique_id
-							   : psprintf("macro.dbt.%s", macro_name));
-	if (t->namespace != NULL || macro != NULL ||
-		(strcmp(t->name, "not_null") != 0 && strcmp(t->name, "unique") != 0))
+	if (macro != NULL)
+		node->macros = lappend(node->macros, (void *) macro);
+	if (macro == NULL || (strcmp(macro, "macro.dbt.test_not_null") != 0 &&
+						  strcmp(macro, "macro.dbt.test_unique") != 0))
 	{
 		pj_parse_test_arguments(t->load, node, t->args);
 		return;
@@ -535,16 +522,6 @@ make_node(Test *t, const char *column_name, List *tags)
 
 /* ---------- columns ---------- */
 
-static void
-add_texts(List **list, const PdDoc *value)
-{
-	if (pd_text(value) != NULL)
-		*list = lappend(*list, (void *) pd_text(value));
-	for (int i = 0; pd_is(value, PD_LIST) && i < value->n; i++)
-		if (pd_text(value->u.items[i]) != NULL)
-			*list = lappend(*list, (void *) pd_text(value->u.items[i]));
-}
-
 static const char *
 column_name_of(const PdDoc *column, const PdDoc *quote_columns)
 {
@@ -570,8 +547,8 @@ pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *target, PdDoc *t
 	if (column != NULL)
 	{
 		column_name = column_name_of(column, pd_get(table ? table : target, "quote_columns"));
-		add_texts(&tags, pd_get(column, "tags"));
-		add_texts(&tags, pd_get(pd_get(column, "config"), "tags"));
+		pj_add_texts(&tags, pd_get(column, "tags"));
+		pj_add_texts(&tags, pd_get(pd_get(column, "config"), "tags"));
 		pd_put(t.args, "column_name", pd_string(column_name));
 	}
 	lift_arguments(&t);

@@ -85,9 +85,9 @@ static const Kind kinds[] = {
 	" ", " meta ", false},
 	{"exposure", "exposures", NULL, "{\"enabled\":true,\"tags\":[],\"meta\":{}}", " ", " ", false},
 	{"metric", "metrics", NULL, "{\"enabled\":true,\"group\":null,\"meta\":{}}", " ", " meta ", false},
-	{"semantic_model", "semantic_models", NULL, "{\"enabled\":true,\"group\":null,\"meta\":{}}",
+	{"semantic_model", "semantic-models", NULL, "{\"enabled\":true,\"group\":null,\"meta\":{}}",
 	" ", " meta ", false},
-	{"saved_query", "saved_queries", NULL,
+	{"saved_query", "saved-queries", NULL,
 		"{\"enabled\":true,\"group\":null,\"meta\":{},\"export_as\":null,\"schema\":null,"
 		"\"cache\":{\"enabled\":false}}",
 	" ", " meta ", false},
@@ -344,9 +344,10 @@ overlay_raw(const Kind *kind, PdDoc *result, const PjProject *project, const PdD
 {
 	PdDoc	   *level = NULL;
 
+	/* dbt looks for these elsewhere, or by another name, than where they are. */
 	if (strcmp(kind->resource_type, "function") == 0)
 		level = pd_get(project->raw, "models");
-	else
+	else if (strchr(kind->key, '-') == NULL)
 		level = pd_get(project->raw, kind->key);
 	if (level == NULL && kind->old_key != NULL)
 		level = pd_get(project->raw, kind->old_key);

@@ -92,6 +92,31 @@ pj_compare_text(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
+void
+pj_add_texts(List **list, const PdDoc *value)
+{
+	if (pd_text(value) != NULL)
+		*list = lappend(*list, (void *) pd_text(value));
+	for (int i = 0; pd_is(value, PD_LIST) && i < value->n; i++)
+		if (pd_text(value->u.items[i]) != NULL)
+			*list = lappend(*list, (void *) pd_text(value->u.items[i]));
+}
+
+PdDoc *
+pj_sorted_texts(List *texts)
+{
+	List	   *unique = NIL;
+	ListCell   *lc;
+
+	list_sort(texts, pj_compare_text);
+	foreach(lc, texts)
+	{
+		if (unique == NIL || strcmp(llast(unique), lfirst(lc)) != 0)
+			unique = lappend(unique, lfirst(lc));
+	}
+	return pd_strings(unique);
+}
+
 /* ---------- messages ---------- */
 
 void
@@ -391,16 +416,28 @@ note_message(void *arg)
 }
 
 static void
+read_selectors(PjLoad *load)
+{
+	PjFile		file = {.path = "selectors.yml"};
+
+	if (load->selectors == NULL)
+		return;
+	load->selectors = pj_render_deep(load, load->root, load->selectors, &file, NULL, NULL);
+	dpipe_check_selectors(load->selectors);
+}
+
+static void
 load_all(PjLoad *load)
 {
 	ErrorContextCallback callback = {error_context_stack, note_message, load};
 
 	error_context_stack = &callback;
 	recall_files(load);
-	dpipe_check_selectors(load->selectors);
+	read_selectors(load);
 	if (load->macros_by_name == NULL)
 		pj_load_macros(load);
 	pj_warn_strays(load);
+	pj_check_dispatches(load);
 	pj_load_sql_files(load);
 	pj_load_hooks(load);
 	pj_load_properties(load);

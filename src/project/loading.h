@@ -193,6 +193,7 @@ typedef struct PjLoad
 	HTAB	   *by_name;		/* lists of nodes by name */
 	List	   *macros;			/* PjMacro * */
 	HTAB	   *macros_by_name;
+	HTAB	   *visible;		/* PjVisible * by the id of a test; or NULL */
 	List	   *docs;
 	PdDoc	   *groups;			/* by unique id */
 	List	   *patches;		/* source overrides, while files are read */
@@ -210,6 +211,7 @@ typedef struct PjLoad
  * project, unique_id and enabled are there before, if it is of an opened project.
  */
 extern PjNode *pj_read_node(PjNode *node);
+extern PjNode *pj_hidden_node(const PjLoad *load, PdDoc *doc);
 
 /* A hash of pointers by text. */
 extern HTAB *pj_table(const char *name);
@@ -230,6 +232,10 @@ extern void pj_read_files(PjLoad *load, const Jsonb *files);
 /* settle.c */
 extern PjProject *pj_settle(PjLoad *load, const char *prefix, const char *text, int len);
 extern int	pj_compare_text(const ListCell *a, const ListCell *b);
+/* A text, or those of a list, as char *. */
+extern void pj_add_texts(List **list, const PdDoc *value);
+/* Each once, in order; sorts "texts". */
+extern PdDoc *pj_sorted_texts(List *texts);
 extern void pj_settle_paths(PjProject *project);
 extern const char *pj_strip(const char *text, int *len);
 
@@ -262,6 +268,10 @@ extern JinjaValue *pj_doc_value(JinjaEnv *env, const PdDoc *doc);
 extern void pj_load_macros(PjLoad *load);
 extern void pj_warn_strays(const PjLoad *load);
 extern PjMacro *pj_find_macro(const PjLoad *load, const char *project, const char *name);
+extern PjMacro *pj_macro_of_id(const PjLoad *load, const char *id);	/* NULL: none of a project */
+extern PjMacro *pj_any_macro(const PjLoad *load, const PjProject *project, const char *name);
+extern void pj_check_dispatches(PjLoad *load);
+extern const char *pj_macro_dependency(PjLoad *load, const PjProject *project, const char *name);
 extern PjMacro *pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name);
 
 /* hooks.c */
@@ -285,6 +295,8 @@ extern void pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *targ
 						PdDoc *test, PdDoc *column, List *tags, const PdDoc *version);
 extern void pj_warn_flat_tests(const PjLoad *load);
 extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
+/* Does a table of a source say when its rows were loaded, or that nothing does? */
+extern bool pj_says_loaded_at_field(const PdDoc *table);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
 extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target, bool strict);
@@ -304,6 +316,7 @@ extern void pj_fill_fixtures(PjLoad *load, PjNode *test);
 extern void pj_check_entry(const PjFile *file, const char *section, PdDoc *entry);
 extern void pj_check_project(const PjFile *file, const PdDoc *doc);
 extern void pj_check_packages(const PjFile *file, const PdDoc *list);
+extern void pj_check_arguments(const PjFile *file, const PdDoc *function);
 extern void pj_check_config(const PjNode *node);
 extern void pj_check_step(const PjNode *node, const PdDoc *config);
 extern void pj_check_snapshot(const PjNode *node);

@@ -23,6 +23,7 @@ typedef struct Calls
 	const char *package;		/* of the macro */
 	const char *name;
 	PdDoc	   *ids;
+	const PjFile *file;			/* to be refused if it dispatches to nothing; or NULL */
 } Calls;
 
 static PjProject *
@@ -52,14 +53,12 @@ builtin_id(PjScope *scope, const char *name)
 static const char *
 resolve(PjScope *scope, const char *package, const char *name)
 {
-	const PjLoad *load = scope->load;
-	PjProject  *project = project_named(load, package);
-	PjMacro    *macro = pj_resolve_macro(load, project != NULL ? project : load->root, name);
+	PjProject  *project = project_named(scope->load, package);
+	PjMacro    *macro;
 
 	if (strcmp(package, "dbt") == 0 && builtin_id(scope, name) != NULL)
 		return builtin_id(scope, name);
-	for (int i = list_length(load->projects); i > 0 && macro == NULL; i--)
-		macro = pj_find_macro(load, ((PjProject *) list_nth(load->projects, i - 1))->name, name);
+	macro = pj_any_macro(scope->load, project != NULL ? project : scope->load->root, name);
 	return macro != NULL ? macro->unique_id : builtin_id(scope, name);
 }
 
@@ -73,23 +72,46 @@ find_in(PjScope *scope, const char *package, const char *name)
 	return strcmp(package, "dbt") == 0 ? builtin_id(scope, name) : NULL;
 }
 
+static void
+add_attempt(StringInfo tried, const char *package, const char *name)
+{
+	appendStringInfo(tried, "%s'%s%s%s'", tried->len > 0 ? ", " : "",
+					 package != NULL ? package : "", package != NULL ? "." : "", name);
+}
+
+/* Without a namespace it is no matter whose macro it is that asks. */
 static const char *
 resolve_dispatch(const Calls *calls, const char *name, const char *macro_namespace)
 {
 	static const char *const prefixes[] = {"postgres", "default"};
-	List	   *packages = macro_namespace != NULL
-		? pj_dispatch_order(calls->scope->load, macro_namespace) : NIL;
+	const PjLoad *load = calls->scope->load;
+	List	   *packages = macro_namespace != NULL ? pj_dispatch_order(load, macro_namespace) : NIL;
 	ListCell   *lc;
-	const char *id = NULL;
+	StringInfoData tried;
 
-	for (int i = 0; packages == NIL && id == NULL && i < lengthof(prefixes); i++)
-		id = resolve(calls->scope, calls->package, psprintf("%s__%s", prefixes[i], name));
+	if (packages == NIL)
+		packages = list_make1(NULL);
+	initStringInfo(&tried);
 	foreach(lc, packages)
 	{
-		for (int i = 0; id == NULL && i < lengthof(prefixes); i++)
-			id = find_in(calls->scope, lfirst(lc), psprintf("%s__%s", prefixes[i], name));
+		const char *package = lfirst(lc);
+
+		for (int i = 0; i < lengthof(prefixes); i++)
+		{
+			const char *full = psprintf("%s__%s", prefixes[i], name);
+			const char *id = package != NULL ? find_in(calls->scope, package, full)
+				: resolve(calls->scope, load->root->name, full);
+
+			if (id != NULL)
+				return id;
+			add_attempt(&tried, package, full);
+		}
 	}
-	return id;
+	if (calls->file != NULL)
+		pj_raise(calls->file, NULL,
+				 "In dispatch: No macro named '%s' found within namespace: '%s'\n    Searched for: %s",
+				 name, macro_namespace != NULL ? macro_namespace : "None", tried.data);
+	return NULL;
 }
 
 static void
@@ -143,6 +165,112 @@ note_call(const JinjaCallInfo *call, void *arg)
 		return;
 	note_name(calls, calls->package, name);
 	note(calls, resolve_dispatch(calls, name, argument(call, 1, "macro_namespace")));
+}
+
+/* The template that dbt's own macro of the id stands in. */
+static JinjaTemplate *
+builtin_template(const char *id, int *index)
+{
+	static const char own[] = "macro.dbt.";
+	const char *name = id + strlen(own);
+
+	if (strncmp(id, own, strlen(own)) != 0)
+		return NULL;
+	for (const DpipeBuiltinFile *file = dpipe_builtin_files; file->name != NULL; file++)
+	{
+		JinjaTemplate *tmpl = jinja_cached_template(file->name, file->text, strlen(file->text),
+													&dpipe_dialect);
+
+		for (int i = 0; i < jinja_template_macros(tmpl); i++)
+		{
+			const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);
+
+			bool		test = strcmp(info->tag, "test") == 0;
+
+			if (test && strncmp(name, "test_", 5) != 0)
+				continue;
+			if (strcmp(name + (test ? 5 : 0), info->name) == 0)
+			{
+				*index = i;
+				return tmpl;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* A macro, and what it calls, and so on; what comes later hides a name before. */
+static void
+add_visible(PjScope *scope, PjVisible *visible, const char *id)
+{
+	const char *package = pstrdup(id + strlen("macro."));
+	char	   *dot = strchr(package, '.');
+	Calls		calls = {scope, package, NULL, pd_list()};
+	PjMacro    *macro;
+	JinjaTemplate *tmpl;
+	int			index;
+
+	check_stack_depth();
+	if (pj_table_get(visible->ids, id) != NULL)
+		return;
+	pj_table_put(visible->ids, id, (void *) id);
+	*dot = '\0';
+	calls.name = dot + 1;
+	pj_table_put(visible->names, calls.name, (void *) id);
+	pj_table_put(visible->packages, package, (void *) id);
+	macro = pj_macro_of_id(scope->load, id);
+	index = macro != NULL ? macro->index : 0;
+	tmpl = macro != NULL ? pj_template(scope->load, macro->file) : builtin_template(id, &index);
+	if (tmpl != NULL)
+		jinja_template_calls(tmpl, index, note_call, &calls);
+	for (int i = 0; i < calls.ids->n; i++)
+		add_visible(scope, visible, pd_text(calls.ids->u.items[i]));
+}
+
+/*
+ * What a generic test sees while it is parsed: what can be read of its macro
+ * that this calls. The test is the first macro that its node depends on.
+ */
+PjVisible *
+pj_visible_macros(PjScope *scope)
+{
+	PjLoad	   *load = scope->load;
+	const char *test = scope->node->macros != NIL ? linitial(scope->node->macros) : NULL;
+	const char *key = test != NULL ? test : "";
+	MemoryContext old;
+	PjVisible  *visible;
+
+	if (load->visible == NULL)
+	{
+		old = MemoryContextSwitchTo(load->cxt);
+		load->visible = pj_table("dpipe macros of tests");
+		MemoryContextSwitchTo(old);
+	}
+	visible = pj_table_get(load->visible, key);
+	if (visible != NULL)
+		return visible;
+	old = MemoryContextSwitchTo(load->cxt);
+	visible = palloc(sizeof(PjVisible));
+	visible->ids = pj_table("dpipe ids of macros");
+	visible->names = pj_table("dpipe names of macros");
+	visible->packages = pj_table("dpipe packages of macros");
+	add_visible(scope, visible, resolve(scope, load->root->name, "get_where_subquery"));
+	if (test != NULL)
+		add_visible(scope, visible, test);
+	pj_table_put(load->visible, key, visible);
+	MemoryContextSwitchTo(old);
+	return visible;
+}
+
+/* The id of the macro that a package's node is said to depend on, or NULL. */
+const char *
+pj_macro_dependency(PjLoad *load, const PjProject *project, const char *name)
+{
+	PjMacro    *macro = pj_any_macro(load, project, name);
+
+	if (macro != NULL)
+		return macro->unique_id;
+	return dpipe_is_builtin_macro(name) ? psprintf("macro.dbt.%s", name) : NULL;
 }
 
 /* ---------- documents ---------- */
@@ -338,6 +466,25 @@ put_builtin(PjManifest *m, PjScope *scope, PdDoc *macros)
 			pd_put(macros, pd_get_text(doc, "unique_id"), pj_manifest_doc(m, "macro", doc));
 		}
 	}
+}
+
+/* What a macro dispatches to must be there, be it called or not. */
+void
+pj_check_dispatches(PjLoad *load)
+{
+	PjScope		scope;
+	ListCell   *lc;
+
+	pj_scope_open(&scope, load, load->root, NULL);
+	foreach(lc, load->macros)
+	{
+		const PjMacro *macro = lfirst(lc);
+		Calls		calls = {&scope, macro->project->name, macro->name, pd_list(), macro->file};
+
+		CHECK_FOR_INTERRUPTS();
+		jinja_template_calls(pj_template(load, macro->file), macro->index, note_call, &calls);
+	}
+	pj_scope_close(&scope);
 }
 
 void

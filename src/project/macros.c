@@ -39,6 +39,12 @@ pj_find_macro(const PjLoad *load, const char *package, const char *name)
 }
 
 PjMacro *
+pj_macro_of_id(const PjLoad *load, const char *id)
+{
+	return pj_table_get(load->macros_by_name, id + strlen("macro."));
+}
+
+PjMacro *
 pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name)
 {
 	PjMacro    *macro = pj_find_macro(load, project->name, name);
@@ -46,6 +52,17 @@ pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name)
 	if (macro == NULL && !project->is_root)
 		macro = pj_find_macro(load, load->root->name, name);
 	return macro != NULL ? macro : pj_find_macro(load, "dbt", name);
+}
+
+/* The same, and then in all packages, the last one first. */
+PjMacro *
+pj_any_macro(const PjLoad *load, const PjProject *project, const char *name)
+{
+	PjMacro    *macro = pj_resolve_macro(load, project, name);
+
+	for (int i = list_length(load->projects); i > 0 && macro == NULL; i--)
+		macro = pj_find_macro(load, ((PjProject *) list_nth(load->projects, i - 1))->name, name);
+	return macro;
 }
 
 /* ---------- macros ---------- */

@@ -258,7 +258,7 @@ put_disabled(PjManifest *m, const PjNode *node)
 static void
 put_nodes(PjManifest *m)
 {
-	PdDoc	   *besides = pd_get(m->definition, "disabled");
+	PdDoc	   *hidden = pd_get(m->definition, "hidden");
 	ListCell   *lc;
 
 	foreach(lc, m->load->nodes)
@@ -271,13 +271,8 @@ put_nodes(PjManifest *m)
 		else
 			put_disabled(m, node);
 	}
-	for (int i = 0; pd_is(besides, PD_DICT) && i < besides->n; i++)
-	{
-		PdDoc	   *docs = besides->u.entries[i].value;
-
-		for (int k = 0; k < docs->n; k++)
-			put_disabled(m, pj_disabled_node(m->load, docs->u.items[k]));
-	}
+	for (int i = 0; pd_is(hidden, PD_LIST) && i < hidden->n; i++)
+		put_disabled(m, pj_hidden_node(m->load, hidden->u.items[i]));
 }
 
 static void

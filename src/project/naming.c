@@ -3,8 +3,9 @@
  *		In which schema and under which name a node's relation is made:
  *		generate_schema_name, generate_alias_name, generate_database_name.
  *
- * A macro of the node's package comes first, then one of the root project;
- * where there is none, no template is rendered.
+ * A macro of the node's package comes first, then one of the root project,
+ * then what dbt's own would dispatch to; where there is none, no template is
+ * rendered.
  */
 #include "base/compat.h"
 
@@ -30,15 +31,6 @@ default_schema(const PjLoad *load, const char *custom)
 		: psprintf("%s_%s", load->target_schema, trimmed(custom));
 }
 
-/* Only production has the custom schema, and nothing but that. */
-static char *
-schema_for_env(const PjLoad *load, const char *custom)
-{
-	if (custom != NULL && strcmp(load->target_name, "prod") == 0)
-		return trimmed(custom);
-	return pstrdup(load->target_schema);
-}
-
 static char *
 default_alias(const char *custom, const char *name, const char *version)
 {
@@ -59,82 +51,6 @@ static const char *
 version_text(const PdDoc *version)
 {
 	return pd_is_null(version) ? NULL : pd_scalar_text(version);
-}
-
-/* ---------- the same as functions of templates ---------- */
-
-static const char *
-custom_arg(JinjaEnv *env, const JinjaArgs *args)
-{
-	JinjaValue *v = args->nargs > 0 ? args->args[0] : args->nkwargs > 0 ? args->kwvalues[0] : NULL;
-
-	if (v == NULL || jinja_kind(v) == JINJA_NONE || jinja_kind(v) == JINJA_UNDEFINED)
-		return NULL;
-	return jinja_to_cstring(env, v);
-}
-
-static JinjaValue *
-fn_schema(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-
-	return jinja_string(env, default_schema(scope->load, custom_arg(env, args)));
-}
-
-static JinjaValue *
-fn_schema_for_env(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-
-	return jinja_string(env, schema_for_env(scope->load, custom_arg(env, args)));
-}
-
-static JinjaValue *
-fn_alias(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	JinjaValue *node = jinja_arg(args, 1, "node");
-	JinjaValue *name = node != NULL && jinja_kind(node) == JINJA_DICT
-		? jinja_dict_get(env, node, "name") : NULL;
-	JinjaValue *version = name != NULL ? jinja_dict_get(env, node, "version") : NULL;
-
-	return jinja_string(env, default_alias(custom_arg(env, args),
-										   name != NULL ? jinja_to_cstring(env, name) : "",
-										   version != NULL && jinja_truth(env, version)
-										   ? jinja_to_cstring(env, version) : NULL));
-}
-
-static JinjaValue *
-fn_database(JinjaEnv *env, void *arg, const JinjaArgs *args)
-{
-	PjScope    *scope = arg;
-	const char *custom = custom_arg(env, args);
-
-	if (custom != NULL)
-		return jinja_string(env, trimmed(custom));
-	return pj_doc_value(env, pd_get(scope->load->target, "database"));
-}
-
-JinjaValue *
-pj_naming_function(PjScope *scope, const char *name)
-{
-	static const struct
-	{
-		const char *name;
-		JinjaFunction fn;
-	}			functions[] = {
-		{"generate_schema_name", fn_schema},
-		{"default__generate_schema_name", fn_schema},
-		{"generate_schema_name_for_env", fn_schema_for_env},
-		{"generate_alias_name", fn_alias},
-		{"default__generate_alias_name", fn_alias},
-		{"generate_database_name", fn_database},
-		{"default__generate_database_name", fn_database},
-	};
-
-	for (int i = 0; i < lengthof(functions); i++)
-		if (strcmp(name, functions[i].name) == 0)
-			return jinja_function(scope->env, functions[i].name, functions[i].fn, scope);
-	return NULL;
 }
 
 /* ---------- nodes ---------- */
@@ -163,13 +79,24 @@ node_summary(const PjNode *node)
 	return doc;
 }
 
+/* NULL: dbt's own, and that finds nothing of the project's to dispatch to. */
 static PjMacro *
 naming_macro(const PjLoad *load, const PjNode *node, const char *name)
 {
+	static const char *const prefixes[] = {"postgres", "default"};
 	PjMacro    *macro = pj_find_macro(load, node->project->name, name);
+	ListCell   *lc;
 
-	return macro != NULL || node->project->is_root ? macro
-		: pj_find_macro(load, load->root->name, name);
+	if (macro == NULL)
+		macro = pj_find_macro(load, load->root->name, name);
+	foreach(lc, pj_dispatch_order(load, "dbt"))
+	{
+		for (int i = 0; i < lengthof(prefixes) && macro == NULL; i++)
+			macro = pj_find_macro(load, lfirst(lc), psprintf("%s__%s", prefixes[i], name));
+		if (strcmp(lfirst(lc), "dbt") == 0)
+			break;
+	}
+	return macro;
 }
 
 static char *

@@ -105,8 +105,9 @@ fill_node(PjNode *node, PdDoc *doc)
 	node->macros = texts_of(pd_get(depends, "macros"));
 }
 
+/* A disabled node that a manifest shows beside another one of its id. */
 PjNode *
-pj_disabled_node(const PjLoad *load, PdDoc *doc)
+pj_hidden_node(const PjLoad *load, PdDoc *doc)
 {
 	PjNode	   *node = palloc0(sizeof(PjNode));
 

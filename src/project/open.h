@@ -20,8 +20,6 @@ extern void pj_read_root(PjLoad *load);
 extern PjLoad *pj_open(const char *name);
 /* Read all that its nodes say, for who goes through "nodes" of the load. */
 extern void pj_read_nodes(const PjLoad *load);
-/* One that is disabled and not stored by itself, as its document has it. */
-extern PjNode *pj_disabled_node(const PjLoad *load, PdDoc *doc);
 /* beside.c: the project that a model of dpipe_create_model sees, or NULL */
 extern PjLoad *pj_beside(const DpipeNode *node);
 

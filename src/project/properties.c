@@ -510,6 +510,8 @@ patch_whole(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *colum
 		patch_config(load, file, node, config);
 	if (strcmp(node->resource_type, "model") == 0)
 		pj_apply_constraints(file, entry, node);
+	else if (strcmp(node->resource_type, "function") == 0)
+		pj_check_arguments(file, entry);
 }
 
 static void
@@ -624,20 +626,12 @@ without_config(const PdDoc *entry)
 	return copy;
 }
 
-static void
-add_tags(PjNode *node, const PdDoc *tags)
-{
-	if (pd_is(tags, PD_STRING))
-		pd_append(node->tags, (PdDoc *) tags);
-	for (int i = 0; pd_is(tags, PD_LIST) && i < tags->n; i++)
-		pd_append(node->tags, tags->u.items[i]);
-}
-
 static PjNode *
 add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
 {
 	const char *name = pd_get_text(entry, "name");
 	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	List	   *tags = NIL;
 	PjNode	   *node;
 	PdDoc	   *meta;
 
@@ -650,8 +644,9 @@ add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
 	node->group = pd_get_text(node->config, "group");
 	if (node->group == NULL)
 		node->group = pd_get_text(entry, "group");
-	add_tags(node, pd_get(entry, "tags"));
-	add_tags(node, pd_get(node->config, "tags"));
+	pj_add_texts(&tags, pd_get(entry, "tags"));
+	pj_add_texts(&tags, pd_get(node->config, "tags"));
+	node->tags = pj_sorted_texts(tags);
 	meta = pd_get(entry, "meta");
 	node->meta = pd_is(meta, PD_DICT) ? pd_copy_top(meta) : pd_dict();
 	if (pd_is(pd_get(node->config, "meta"), PD_DICT))
@@ -661,6 +656,26 @@ add_thing(PjLoad *load, PjFile *file, PdDoc *entry, const char *resource_type)
 	node->schema = node->database = NULL;
 	pj_add_node(load, node);
 	return node;
+}
+
+/* What dbt_project.yml says of all exposures is added to, whatever they say. */
+static void
+add_to_all_exposures(PjNode *node)
+{
+	const PdDoc *all = pd_get(node->project->doc, "exposures");
+	const PdDoc *meta = pd_get(all, "meta");
+	List	   *tags = NIL;
+
+	pj_add_texts(&tags, pd_get(all, "tags"));
+	pj_add_texts(&tags, node->tags);
+	node->tags = pj_sorted_texts(tags);
+	if (pd_is(meta, PD_DICT))
+	{
+		PdDoc	   *whole = pd_copy_top(meta);
+
+		pd_update(whole, node->meta);
+		node->meta = whole;
+	}
 }
 
 static void
@@ -674,6 +689,7 @@ load_exposure(PjLoad *load, PjFile *file, PdDoc *entry)
 	for (int i = 0; depends != NULL && i < depends->n; i++)
 		if (pd_text(depends->u.items[i]) != NULL)
 			appendStringInfo(&buf, "{{ %s }}\n", pd_text(depends->u.items[i]));
+	add_to_all_exposures(node);
 	node->raw_code = buf.data;
 	pj_parse_reference(load, node);
 	node->raw_code = "";

@@ -48,10 +48,11 @@ check_owner(const PjFile *file, const PdDoc *owner, const char *what, const char
 static void
 check_loaded_at(const PjFile *file, const PdDoc *entry, bool table)
 {
-	const PdDoc *field = pd_get(entry, "loaded_at_field");
 	const PdDoc *config = pd_get(entry, "config");
+	bool		has_field = table ? pj_says_loaded_at_field(entry)
+		: pd_truth(pd_get(entry, "loaded_at_field")) || pd_truth(pd_get(config, "loaded_at_field"));
 
-	if ((pd_truth(field) || (table && field != NULL) || pd_truth(pd_get(config, "loaded_at_field"))) &&
+	if (has_field &&
 		(pd_truth(pd_get(entry, "loaded_at_query")) || pd_truth(pd_get(config, "loaded_at_query"))))
 		pj_raise(file, entry,
 				 "Cannot specify both loaded_at_field and loaded_at_query at %s level.",
@@ -156,9 +157,10 @@ warn_exposure_name(const PjFile *file, const PdDoc *name)
 		}
 }
 
-static void
-check_arguments(const PjFile *file, const PdDoc *name, const PdDoc *arguments)
+void
+pj_check_arguments(const PjFile *file, const PdDoc *function)
 {
+	const PdDoc *arguments = pd_get(function, "arguments");
 	bool		defaulted = false;
 
 	for (int i = 0; pd_is(arguments, PD_LIST) && i < arguments->n; i++)
@@ -169,7 +171,7 @@ check_arguments(const PjFile *file, const PdDoc *name, const PdDoc *arguments)
 		if (defaulted && !has)
 			pj_raise(file, argument,
 					 "Non-defaulted argument '%s' of function '%s' comes after a defaulted argument. Non-defaulted arguments cannot come after defaulted arguments.",
-					 pd_get_text(argument, "name"), pd_text(name));
+					 pd_get_text(argument, "name"), pd_get_text(function, "name"));
 		defaulted |= has;
 	}
 }
@@ -194,8 +196,6 @@ pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 	pj_schema_settle(section, entry);
 	if (strcmp(section, "models") == 0)
 		pj_check_model_entry(file, entry);
-	else if (strcmp(section, "functions") == 0)
-		check_arguments(file, name, pd_get(entry, "arguments"));
 	else if (strcmp(section, "sources") == 0)
 		check_source(file, entry);
 	else if (strcmp(section, "groups") == 0)

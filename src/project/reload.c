@@ -16,7 +16,7 @@
 #include "project/loading.h"
 
 /* To be raised when what is stored of a project gets another meaning. */
-#define FORMAT "1"
+#define FORMAT "2"
 
 static bool
 is_text(const PjFile *file)

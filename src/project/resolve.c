@@ -657,6 +657,28 @@ check_cycles(PjLoad *load)
 
 /* ---------- descriptions ---------- */
 
+/* Of what a semantic model is made of. */
+static void
+render_elements(PjLoad *load, PjNode *node)
+{
+	static const char *const keys[] = {"dimensions", "measures", "entities"};
+
+	for (int k = 0; k < lengthof(keys); k++)
+	{
+		PdDoc	   *elements = pd_get(node->more, keys[k]);
+
+		for (int i = 0; pd_is(elements, PD_LIST) && i < elements->n; i++)
+		{
+			const char *description = pd_get_text(elements->u.items[i], "description");
+
+			if (description != NULL && strchr(description, '{') != NULL)
+				pd_put(elements->u.items[i], "description",
+					   pd_string(pj_render_description(load, node->project, description,
+													   node->file)));
+		}
+	}
+}
+
 static void
 render_descriptions(PjLoad *load, PjNode *node)
 {
@@ -683,6 +705,8 @@ render_descriptions(PjLoad *load, PjNode *node)
 			   pd_string(pj_render_description(load, node->project,
 											   pd_get_text(node->more, "source_description"),
 											   node->file)));
+	if (is_kind(node, "semantic_model"))
+		render_elements(load, node);
 }
 
 /* ---------- the door ---------- */
@@ -710,12 +734,12 @@ pj_resolve(PjLoad *load)
 		pj_check_config(node);
 		if (is_kind(node, "unit_test"))
 			pj_fill_fixtures(load, node);
+		pj_parse_hooks(load, node);
 		if (!node->enabled)
 			continue;
 		check_node(node);
 		if (is_kind(node, "snapshot"))
 			pj_check_snapshot(node);
-		pj_parse_hooks(load, node);
 		resolve_refs(load, node);
 		resolve_sources(load, node);
 		resolve_metrics(load, node);

@@ -292,34 +292,17 @@ pj_note_macro(PjScope *scope, const char *id)
 }
 
 /*
- * A generic test depends on one test, which may be known before, and what its
- * arguments call: dbt lets it see no other macros while it is parsed.
+ * Macros are marked with their id, dbt's own with their name. Those are called
+ * when they are hidden, too, but then it is not to be seen.
  */
-static bool
-is_seen_by_test(const PjNode *node, const char *mark)
-{
-	const char *dot = strrchr(mark, '.');
-	const char *name = dot != NULL ? dot + 1 : mark;
-	ListCell   *lc;
-
-	if (strcmp(name, "get_where_subquery") == 0)
-		return true;
-	foreach(lc, node->macros)
-	{
-		if (strstr(lfirst(lc), ".test_") != NULL)
-			return false;
-	}
-	return strncmp(name, "test_", 5) == 0;
-}
-
-/* Macros are marked with their id, dbt's own with their name. */
 static void
 note_call(void *arg, const char *mark)
 {
 	PjScope    *scope = arg;
+	const char *id = strchr(mark, '.') != NULL ? mark : psprintf("macro.dbt.%s", mark);
 
-	if (scope->node->test_metadata == NULL || is_seen_by_test(scope->node, mark))
-		pj_note_macro(scope, strchr(mark, '.') != NULL ? mark : psprintf("macro.dbt.%s", mark));
+	if (scope->visible == NULL || id == mark || pj_table_get(scope->visible->ids, id) != NULL)
+		pj_note_macro(scope, id);
 }
 
 JinjaValue *
@@ -340,9 +323,13 @@ static JinjaValue *
 package_get(void *arg, const char *name)
 {
 	Package    *package = arg;
-	PjMacro    *macro = pj_find_macro(package->scope->load, package->name, name);
+	PjScope    *scope = package->scope;
+	PjMacro    *macro = pj_find_macro(scope->load, package->name, name);
 
-	return macro != NULL ? pj_macro_value(package->scope, macro) : NULL;
+	if (macro != NULL && scope->visible != NULL &&
+		pj_table_get(scope->visible->ids, macro->unique_id) == NULL)
+		macro = NULL;
+	return macro != NULL ? pj_macro_value(scope, macro) : NULL;
 }
 
 /* The names of macros of a package, or of all packages. */
@@ -387,6 +374,8 @@ find_package(PjScope *scope, const char *name)
 
 	if (strcmp(name, "dbt") == 0)
 		return dpipe_builtin_namespace(&scope->host);
+	if (scope->visible != NULL && pj_table_get(scope->visible->packages, name) == NULL)
+		return NULL;
 	foreach(lc, scope->load->projects)
 	{
 		PjProject  *project = lfirst(lc);
@@ -447,8 +436,14 @@ static JinjaValue *
 find_macro(DpipeHost *host, const char *package, const char *name)
 {
 	PjScope    *scope = host->arg;
-	PjMacro    *macro = package != NULL ? pj_find_macro(scope->load, package, name)
-		: pj_resolve_macro(scope->load, scope->project, name);
+	PjMacro    *macro;
+
+	if (package != NULL)
+		macro = pj_find_macro(scope->load, package, name);
+	else if (scope->visible != NULL)
+		macro = pj_any_macro(scope->load, scope->load->root, name);
+	else
+		macro = pj_resolve_macro(scope->load, scope->project, name);
 
 	if (macro != NULL)
 		return pj_macro_value(scope, macro);
@@ -639,8 +634,13 @@ builtins_get(void *arg, const char *name)
 JinjaValue *
 pj_macro_or_package(PjScope *scope, const char *name)
 {
-	PjMacro    *macro = pj_resolve_macro(scope->load, scope->project, name);
+	PjMacro    *macro = NULL;
+	const char *id;
 
+	if (scope->visible == NULL)
+		macro = pj_resolve_macro(scope->load, scope->project, name);
+	else if ((id = pj_table_get(scope->visible->names, name)) != NULL)
+		macro = pj_macro_of_id(scope->load, id);
 	return macro != NULL ? pj_macro_value(scope, macro) : find_package(scope, name);
 }
 
@@ -658,8 +658,6 @@ lookup(JinjaEnv *env, void *arg, const char *name)
 	}
 	if (value == NULL && strcmp(name, "var") == 0)
 		value = pj_var_value(scope);
-	if (value == NULL && !scope->yaml)
-		value = pj_naming_function(scope, name);
 	if (value == NULL && !scope->yaml)
 		value = dpipe_builtin_macro(&scope->host, name);
 	return value != NULL ? value : pj_function(scope, name);

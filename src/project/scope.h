@@ -6,7 +6,6 @@
  *		scope_config.c	config and var
  *		functions.c		functions that know nothing of nodes
  *		runtimeconfig.c	ref and source as objects: ref.config
- *		naming.c		generate_schema_name and its kin
  *		runtime.c		ref(), source(), dpipe.new_rows() when nodes are compiled
  */
 #ifndef DPIPE_PROJECT_SCOPE_H
@@ -14,6 +13,14 @@
 
 #include "project/host.h"
 #include "project/loading.h"
+
+/* Macros by what they are found by; all else is hidden. */
+typedef struct PjVisible
+{
+	HTAB	   *ids;
+	HTAB	   *names;			/* the id of the macro of a name */
+	HTAB	   *packages;
+} PjVisible;
 
 typedef struct PjScope
 {
@@ -23,6 +30,7 @@ typedef struct PjScope
 	JinjaEnv   *env;
 	JinjaContext *context;
 	DpipeHost	host;			/* whose "execute" is that of the rendering */
+	PjVisible  *visible;		/* NULL: all macros */
 	bool		yaml;			/* a value of a YAML file: no macros, no node */
 	bool		empty;			/* what is read gives no rows */
 	const char *selected;		/* unique id of what is compiled, or NULL */
@@ -58,8 +66,8 @@ extern PdDoc *pj_config_lookup(PjScope *scope, const char *key);
 /* runtimeconfig.c: ref or source, which "fn" is called as */
 extern JinjaValue *pj_resolver_value(PjScope *scope, bool source, JinjaFunction fn);
 
-/* naming.c */
-extern JinjaValue *pj_naming_function(PjScope *scope, const char *name);
+/* macrodoc.c: what the generic test that is the scope's node sees */
+extern PjVisible *pj_visible_macros(PjScope *scope);
 
 /* scope.c: what ref() gives for a node */
 extern JinjaValue *pj_node_relation(PjScope *scope, const PjNode *node);

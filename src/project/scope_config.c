@@ -103,7 +103,14 @@ find_var(const PjScope *scope, const char *name)
 	return value;
 }
 
-/* All that could be asked for, as find_var() would find it. */
+/* Files of properties, which come after dbt_project.yml. */
+static bool
+in_properties(const PjScope *scope)
+{
+	return scope->yaml && scope->project != NULL && scope->project->doc != NULL;
+}
+
+/* All that could be asked for, as find_var() would find it; dbt names fewer in YAML. */
 static PdDoc *
 all_vars(const PjScope *scope)
 {
@@ -111,6 +118,8 @@ all_vars(const PjScope *scope)
 	const PjProject *project = scope->node != NULL ? scope->node->project : scope->project;
 	PdDoc	   *vars = pd_dict();
 
+	if (in_properties(scope))
+		project = NULL;
 	if (project != NULL && !project->is_root && project->vars != NULL)
 	{
 		pd_update(vars, project->vars);
@@ -127,10 +136,11 @@ all_vars(const PjScope *scope)
 	return vars;
 }
 
+/* Files of properties see it as it is written. */
 static JinjaValue *
 rendered_var(PjScope *scope, PdDoc *value)
 {
-	if (value->kind == PD_STRING && strchr(value->u.text, '{') != NULL)
+	if (!in_properties(scope) && value->kind == PD_STRING && strchr(value->u.text, '{') != NULL)
 	{
 		JinjaTemplate *tmpl = jinja_parse(jinja_env_context(scope->env), "var", value->u.text,
 										  value->n);
@@ -165,9 +175,14 @@ var_call(JinjaEnv *env, void *object, const JinjaArgs *args)
 static JinjaValue *
 var_has_var(JinjaEnv *env, void *arg, const JinjaArgs *args)
 {
+	PjScope    *scope = arg;
 	JinjaValue *name = jinja_arg(args, 0, "var_name");
+	const char *text = name != NULL ? jinja_to_cstring(env, name) : "";
 
-	return jinja_bool(env, name != NULL && find_var(arg, jinja_to_cstring(env, name)) != NULL);
+	/* As in dbt, those of dbt_project.yml are not seen there. */
+	if (in_properties(scope))
+		return jinja_bool(env, pd_get(scope->load->vars, text) != NULL);
+	return jinja_bool(env, find_var(scope, text) != NULL);
 }
 
 static JinjaValue *

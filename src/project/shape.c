@@ -14,7 +14,7 @@
  *		{"$by": shape}		objects by name; fields without a default are kept
  *		"$where"			a filter: a text or a list of texts, or null
  *		"$window"			"7 days", or null
- *		"$text"				a text, also of a number, or null
+ *		"$text"				a text, also of a number or of a boolean as Python prints it, or null
  */
 #include "base/compat.h"
 
@@ -247,6 +247,8 @@ field(const PdDoc *shape, PdDoc *value)
 		return where_of(value);
 	if (strcmp(word, "$window") == 0)
 		return window_of(value);
+	if (value->kind == PD_BOOL)
+		return pd_string(value->u.boolean ? "True" : "False");
 	return pd_string(pd_scalar_text(value));
 }
 

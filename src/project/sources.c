@@ -35,6 +35,24 @@ inherited(const PdDoc *source, const PdDoc *table, const char *key)
 }
 
 static PdDoc *
+at_one_place(const PdDoc *entry, const char *key)
+{
+	PdDoc	   *value = pd_get(entry, key);
+
+	if (!pd_truth(value))
+		value = pd_get(pd_get(entry, "config"), key);
+	return pd_truth(value) ? value : pd_null();
+}
+
+/* A table that has one, or has null for it, takes nothing of its source's. */
+bool
+pj_says_loaded_at_field(const PdDoc *table)
+{
+	return pd_get(table, "loaded_at_field") != NULL ||
+		pd_truth(pd_get(pd_get(table, "config"), "loaded_at_field"));
+}
+
+static PdDoc *
 overlaid(const PdDoc *source, const PdDoc *table, const char *key)
 {
 	const PdDoc *parts[4] = {
@@ -49,34 +67,16 @@ overlaid(const PdDoc *source, const PdDoc *table, const char *key)
 	return result;
 }
 
-static void
-add_texts(List **list, const PdDoc *value)
-{
-	if (pd_text(value) != NULL)
-		*list = lappend(*list, (void *) pd_text(value));
-	for (int i = 0; pd_is(value, PD_LIST) && i < value->n; i++)
-		if (pd_text(value->u.items[i]) != NULL)
-			*list = lappend(*list, (void *) pd_text(value->u.items[i]));
-}
-
 static PdDoc *
 all_tags(const PdDoc *source, const PdDoc *table)
 {
 	List	   *all = NIL;
-	List	   *unique = NIL;
-	ListCell   *lc;
 
-	add_texts(&all, pd_get(source, "tags"));
-	add_texts(&all, pd_get(pd_get(source, "config"), "tags"));
-	add_texts(&all, pd_get(table, "tags"));
-	add_texts(&all, pd_get(pd_get(table, "config"), "tags"));
-	list_sort(all, pj_compare_text);
-	foreach(lc, all)
-	{
-		if (unique == NIL || strcmp(llast(unique), lfirst(lc)) != 0)
-			unique = lappend(unique, lfirst(lc));
-	}
-	return pd_strings(unique);
+	pj_add_texts(&all, pd_get(source, "tags"));
+	pj_add_texts(&all, pd_get(pd_get(source, "config"), "tags"));
+	pj_add_texts(&all, pd_get(table, "tags"));
+	pj_add_texts(&all, pd_get(pd_get(table, "config"), "tags"));
+	return pj_sorted_texts(all);
 }
 
 /* ---------- freshness ---------- */
@@ -91,14 +91,23 @@ threshold(const PdDoc *given)
 	return doc;
 }
 
+/* An explicit null takes away what was there, until something else is said. */
 static PdDoc *
-merged_threshold(const PdDoc *base, const PdDoc *update)
+merged_threshold(const PdDoc *before, const PdDoc *part, const char *key)
 {
-	PdDoc	   *doc = threshold(base);
+	const PdDoc *base = pd_get(before, key);
+	const PdDoc *update = pd_get(part, key);
+	PdDoc	   *doc;
 
+	if (update != NULL && update->kind == PD_NULL)
+		return pd_null();
+	doc = threshold(base);
 	for (int i = 0; pd_is(update, PD_DICT) && i < update->n; i++)
 		if (!pd_is_null(update->u.entries[i].value))
 			(void) pd_put_key(doc, update->u.entries[i].key, update->u.entries[i].value);
+	if (base != NULL && base->kind == PD_NULL && pd_is_null(pd_get(doc, "count")) &&
+		pd_is_null(pd_get(doc, "period")))
+		return pd_null();
 	return doc;
 }
 
@@ -128,9 +137,9 @@ freshness_of(const PdDoc *source, const PdDoc *table)
 		}
 		result = pd_dict();
 		pd_put(result, "warn_after",
-			   merged_threshold(pd_get(base, "warn_after"), pd_get(parts[i], "warn_after")));
+			   merged_threshold(base, parts[i], "warn_after"));
 		pd_put(result, "error_after",
-			   merged_threshold(pd_get(base, "error_after"), pd_get(parts[i], "error_after")));
+			   merged_threshold(base, parts[i], "error_after"));
 		pd_put(result, "filter", !pd_is_null(pd_get(parts[i], "filter"))
 			   ? pd_get(parts[i], "filter")
 			   : pd_get(base, "filter") ? pd_get(base, "filter") : pd_null());
@@ -153,8 +162,12 @@ config_of(const PdDoc *source, const PdDoc *table)
 	(void) pd_remove(config, "freshness");
 	if (freshness != NULL)
 		pd_put(config, "freshness", freshness);
-	pd_put(config, "loaded_at_field", inherited(source, table, "loaded_at_field"));
-	pd_put(config, "loaded_at_query", inherited(source, table, "loaded_at_query"));
+	pd_put(config, "loaded_at_field",
+		   pj_says_loaded_at_field(table) ? at_one_place(table, "loaded_at_field")
+		   : inherited(source, table, "loaded_at_field"));
+	pd_put(config, "loaded_at_query",
+		   pj_says_loaded_at_field(table) ? at_one_place(table, "loaded_at_query")
+		   : inherited(source, table, "loaded_at_query"));
 	pd_put(config, "meta", overlaid(source, table, "meta"));
 	pd_put(config, "tags", all_tags(source, table));
 	return config;
@@ -250,8 +263,8 @@ add_table_tests(PjLoad *load, PjFile *file, PdDoc *source, PdDoc *table)
 	PdDoc	   *tests = pj_tests_of(file, table, false);
 	List	   *tags = NIL;
 
-	add_texts(&tags, pd_get(source, "tags"));
-	add_texts(&tags, pd_get(table, "tags"));
+	pj_add_texts(&tags, pd_get(source, "tags"));
+	pj_add_texts(&tags, pd_get(table, "tags"));
 	for (int i = 0; tests != NULL && i < tests->n; i++)
 		pj_add_test(load, file, "sources", source, table, tests->u.items[i], NULL, tags, NULL);
 	for (int i = 0; pd_is(columns, PD_LIST) && i < columns->n; i++)

@@ -200,34 +200,26 @@ static DpipeStatement update_project = {
 	6,
 	{TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID}};
 
-/* Nodes that are disabled and have the id of one that is stored: only a manifest shows them. */
+/* Disabled nodes that are not stored, as another one has their id. */
 static PdDoc *
-disabled_besides(const PjLoad *load)
+hidden_nodes(const PjLoad *load)
 {
-	PdDoc	   *docs = pd_dict();
 	HTAB	   *seen = pj_table("dpipe disabled nodes");
+	PdDoc	   *list = pd_list();
 	ListCell   *lc;
 
 	foreach(lc, load->nodes)
 	{
-		PjNode	   *node = lfirst(lc);
-		PdDoc	   *list;
+		const PjNode *node = lfirst(lc);
 
 		if (node->enabled || node->unique_id == NULL)
 			continue;
-		if (pj_table_get(load->by_id, node->unique_id) == NULL &&
-			pj_table_get(seen, node->unique_id) == NULL)
-		{
-			pj_table_put(seen, node->unique_id, node);
-			continue;
-		}
-		list = pd_get(docs, node->unique_id);
-		if (list == NULL)
-			pd_put(docs, node->unique_id, list = pd_list());
-		pd_append(list, pj_node_doc(node));
+		if (pj_table_get(load->by_id, node->unique_id) != NULL ||
+			pj_table_get(seen, node->unique_id) != NULL)
+			pd_append(list, pj_node_doc(node));
+		pj_table_put(seen, node->unique_id, (void *) node);
 	}
-	hash_destroy(seen);
-	return docs;
+	return list;
 }
 
 /* What is known of the project besides its nodes. */
@@ -252,8 +244,8 @@ definition_of(const PjLoad *load)
 	pd_put(doc, "packages", packages);
 	pd_put(doc, "selectors", load->selectors != NULL ? load->selectors : pd_null());
 	pd_put(doc, "groups", load->groups);
-	pd_put(doc, "disabled", disabled_besides(load));
 	pd_put(doc, "macros", macro_patches(load));
+	pd_put(doc, "hidden", hidden_nodes(load));
 	pd_put(doc, "profile_name", pd_string(load->profile_name));
 	pd_put(doc, "target", load->target);
 	pd_put(doc, "counts", load->counts);

@@ -61,6 +61,7 @@ typedef struct Wanted
 	int			slot;
 	int64		version;
 	int64		epoch;
+	Oid			owner;
 	Oid			role;			/* to connect as; InvalidOid: bootstrap */
 	char	   *lasting;		/* "error", "finished" or NULL */
 	char	   *reason;			/* of it */
@@ -68,6 +69,7 @@ typedef struct Wanted
 
 static Wanted *wanted = NULL;
 static int	nwanted = 0;
+static bool wanted_too_many = false;	/* there are more than the board has room for */
 static MemoryContext scheduler_cxt;
 static MemoryContext wanted_cxt;	/* reset at each reading */
 
@@ -86,7 +88,11 @@ static BackgroundWorkerHandle *handles[DPIPE_MAX_SLOTS];
 
 /* ---------- what is wanted ---------- */
 
-/* More slots than the board has entries cannot run; one more tells so. */
+/*
+ * More slots than the board has entries cannot run; one more tells so. Owners
+ * have a slot each by turns until it is full, or one of them could keep all
+ * others off it by what he defines.
+ */
 static DpipeStatement wanted_select = {
 	"SELECT s.name, s.kind, n.slot, s.version, s.epoch, r.oid, r.rolcanlogin,"
 	"       t.state, t.reason"
@@ -99,7 +105,9 @@ static DpipeStatement wanted_select = {
 	"  LEFT JOIN dpipe.slot_state t ON t.source = s.name AND t.slot = n.slot"
 	"   AND t.state IN ('error', 'finished')"
 	" WHERE s.enabled AND pg_catalog.octet_length(s.name) <= $2"
-	" ORDER BY s.name, n.slot LIMIT $3",
+	" ORDER BY pg_catalog.row_number()"
+	"       OVER (PARTITION BY s.owner_oid ORDER BY n.slot, s.name), s.name"
+	" LIMIT $3",
 	3, {OIDOID, INT4OID, INT4OID}
 };
 
@@ -118,14 +126,14 @@ static void
 read_wanted_row(uint64 row, Wanted *w)
 {
 	bool		isnull;
-	Oid			owner = DatumGetObjectId(dpipe_spi_datum(row, 6, &isnull));
 
 	w->source = dpipe_spi_text(row, 1, wanted_cxt);
 	w->kind = dpipe_spi_text(row, 2, wanted_cxt);
 	w->slot = dpipe_spi_int32(row, 3);
 	w->version = dpipe_spi_int64(row, 4);
 	w->epoch = dpipe_spi_int64(row, 5);
-	w->role = role_to_connect_as(owner, dpipe_spi_bool(row, 7));
+	w->owner = DatumGetObjectId(dpipe_spi_datum(row, 6, &isnull));
+	w->role = role_to_connect_as(w->owner, dpipe_spi_bool(row, 7));
 	w->lasting = dpipe_spi_text(row, 8, wanted_cxt);
 	w->reason = dpipe_spi_text(row, 9, wanted_cxt);
 }
@@ -147,7 +155,8 @@ read_wanted(void)
 	wanted = MemoryContextAllocZero(wanted_cxt, sizeof(Wanted) * Max(n, 1));
 	for (uint64 i = 0; i < n; i++)
 		read_wanted_row(i, &wanted[i]);
-	nwanted = n;
+	nwanted = Min(n, DPIPE_MAX_SLOTS);
+	wanted_too_many = n > DPIPE_MAX_SLOTS;
 	dpipe_spi_end(&spi);
 }
 
@@ -186,6 +195,7 @@ read_catalog(void)
 	present = dpipe_worker_pin_extension();
 	oid = present ? dpipe_extension_oid(true) : InvalidOid;
 	nwanted = 0;
+	wanted_too_many = false;
 	if (present && (oid == extension || !OidIsValid(extension)) &&
 		catalogs_fit())
 		read_wanted();
@@ -249,6 +259,7 @@ launch(const Wanted *w, int index, uint64 ticket)
 	DpipeSlotStart start = {
 		.database = MyDatabaseId,
 		.role = w->role,
+		.owner = w->owner,
 		.slot = w->slot,
 		.index = index,
 		.ticket = ticket,
@@ -350,12 +361,13 @@ static void
 tend_wanted(void)
 {
 	static bool keep[DPIPE_MAX_SLOTS];
-	bool		full = false;
+	bool		full = wanted_too_many && dpipe_enabled;
 
 	memset(keep, 0, sizeof(keep));
 	for (int i = 0; i < nwanted && dpipe_enabled; i++)
 	{
-		int			index = dpipe_seat_entry(wanted[i].source, wanted[i].slot);
+		int			index = dpipe_seat_entry(wanted[i].source, wanted[i].slot,
+											 wanted[i].owner);
 
 		full = full || index < 0;
 		if (index < 0)

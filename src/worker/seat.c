@@ -156,27 +156,40 @@ request_stop(DpipeSlotStatus *e)
 
 /* ---------- by the scheduler ---------- */
 
+static void
+make_entry(DpipeSlotStatus *e, const char *source, int slot, Oid owner)
+{
+	memset(e, 0, sizeof(DpipeSlotStatus));
+	e->database = MyDatabaseId;
+	strlcpy(e->source, source, NAMEDATALEN);
+	e->slot = slot;
+	e->owner = owner;
+	e->lag_records = -1;
+	e->lag_seconds = -1;
+	dpipe_status_enter(e, DPIPE_SLOT_STARTING, NULL);
+}
+
+/*
+ * A source may be dropped and its name taken by another role before we look:
+ * what the entry tells, errors that quote records above all, is not for that
+ * role. As long as a worker of the one before has it, views hide it.
+ */
 int
-dpipe_seat_entry(const char *source, int slot)
+dpipe_seat_entry(const char *source, int slot, Oid owner)
 {
 	DpipeSlotStatus *board = dpipe_status_lock(true);
 	int			index = dpipe_status_find(board, MyDatabaseId, source, slot);
 
 	for (int i = 0; i < DPIPE_MAX_SLOTS && index < 0; i++)
 	{
-		DpipeSlotStatus *e = &board[i];
-
-		if (OidIsValid(e->database))
+		if (OidIsValid(board[i].database))
 			continue;
-		memset(e, 0, sizeof(DpipeSlotStatus));
-		e->database = MyDatabaseId;
-		strlcpy(e->source, source, NAMEDATALEN);
-		e->slot = slot;
-		e->lag_records = -1;
-		e->lag_seconds = -1;
-		dpipe_status_enter(e, DPIPE_SLOT_STARTING, NULL);
+		make_entry(&board[i], source, slot, owner);
 		index = i;
 	}
+	if (index >= 0 && board[index].owner != owner && board[index].pid == 0 &&
+		!board[index].seat)
+		make_entry(&board[index], source, slot, owner);
 	dpipe_status_unlock();
 	return index;
 }

@@ -19,6 +19,7 @@ typedef struct DpipeSlotStart
 {
 	Oid			database;
 	Oid			role;			/* InvalidOid: the bootstrap superuser */
+	Oid			owner;			/* of the source */
 	char		source[NAMEDATALEN];
 	char		kind[DPIPE_KIND_LEN];
 	int			slot;
@@ -38,7 +39,7 @@ typedef enum DpipeSeatStep
 } DpipeSeatStep;
 
 /* The entry of a slot of this database, made when missing; -1: board full. */
-extern int	dpipe_seat_entry(const char *source, int slot);
+extern int	dpipe_seat_entry(const char *source, int slot, Oid owner);
 
 /* Take note of runs that ended; true when there were some. */
 extern bool dpipe_seat_digest(Oid database);

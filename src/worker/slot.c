@@ -127,8 +127,8 @@ record_failure(const char *message)
 	StartTransactionCommand();
 	present = dpipe_worker_pin_extension();
 	if (present)
-		dpipe_slot_state_set(start.source, start.slot, "retrying", message,
-							 message,
+		dpipe_slot_state_set(start.source, start.slot, start.owner,
+							 "retrying", message, message,
 							 shown_words[0] != '\0' ? shown_words : NULL);
 	CommitTransactionCommand();
 	return present;

@@ -132,8 +132,8 @@ static DpipeWorkerEnd
 last(const Test *test, const char *state, DpipeWorkerEnd end)
 {
 	StartTransactionCommand();
-	dpipe_slot_state_set(test->source, test->slot, state, "as the test wants",
-						 NULL, NULL);
+	dpipe_slot_state_set(test->source, test->slot, test->owner, state,
+						 "as the test wants", NULL, NULL);
 	CommitTransactionCommand();
 	return end;
 }

@@ -44,6 +44,8 @@ def is_number(value):
 def tidy_list(path, value):
     if path and (path[-1] in UNORDERED or path[0] == "group_map"):
         return sorted(value, key=str)
+    if path and path[0] == "disabled" and len(path) == 2:
+        return sorted(value, key=lambda node: node["original_file_path"])
     # What dbt reads without rendering it gives each source once, in any order.
     if path and path[-1] == "sources" and all(isinstance(v, list) for v in value):
         return [list(v) for v in sorted(set(map(tuple, value)))]

@@ -291,7 +291,7 @@ class Generator:
                 "replace('l', '', 1)", "replace('', '.')", "zfill(8)", "center(11, '*')", "ljust(9, '.')",
                 "rjust(9)", "removeprefix('He')", "removesuffix('ld')", "format(1, 2)", "format(a=i)",
                 "join(ls)", "join(['x', 'y'])", "casefold()", "center(4)",
-                "expandtabs()", "expandtabs(4)", "translate({97: 'b', 108: none, 'o': 1})", "format_map({'a': 1})", "format(*ls)", "format(**{'a': 2})", "ljust(3)", "zfill(3)",
+                "expandtabs()", "expandtabs(4)", "translate({97: 'b', 108: none, 'o': 1})", "translate('x'.maketrans('le', 'Ea', 'o'))", "maketrans({'a': 1, 98: none})", "maketrans('ab', s)", "format_map({'a': 1})", "format(*ls)", "format(**{'a': 2})", "ljust(3)", "zfill(3)",
                 "split('l')|join('L')", "rsplit(None)|join", "splitlines(true)|join('|')", "replace('o', 'é', 2)", "strip(none)", "strip('')", "removeprefix('')", "partition('l')[1]", "rpartition('l')[0]",
                 "isdecimal()", "isnumeric()", "istitle()", "isprintable()", "nope()", "upper(1)", "center()", "split('')", "join(5)", "join([1])", "replace('a')", "lower().upper().title()",
                 "__class__", "__len__()", "format('{}')", "count('')", "find('')", "rfind('')", "startswith('')", "endswith(('d', 'x'), 1)", "startswith([])", "swapcase().swapcase()")),

@@ -59,6 +59,18 @@ $node->sql('DELETE FROM dpipe.source; SELECT dpipe._wake()');
 ok(workers(0), 'leaves all the same');
 cmp_ok(time() - $start, '<', 20, 'soon');
 
+# More slots than the board has room for, by one owner: the others keep theirs.
+$node->sql('CREATE ROLE hog; CREATE ROLE late; ' . source_sql('zone'));
+ok($node->wait_sql(ticks('zone', 1)), 'a source of another owner');
+$node->sql('BEGIN; ' . join('', map { source_sql("hog$_", owner => 'hog', workers => 256, json => '{"do": "idle"}') } 1 .. 5) . 'COMMIT');
+ok($node->wait_sql('SELECT count(*) = 1024 FROM dpipe._slot_status()'), 'the board is full');
+is($node->sql(q{SELECT count(*) FROM dpipe._slot_status() WHERE source = 'zone'}), 1, 'and the other source on it');
+like(slurp_file($node->logfile), qr/more than 1024 slots of sources are enabled/, 'as the log tells');
+$node->sql(source_sql('zoo', owner => 'late'));
+ok($node->wait_sql(q{SELECT count(*) = 1 FROM dpipe._slot_status() WHERE source = 'zoo'}), 'one that comes later has its place, too');
+$node->sql('DELETE FROM dpipe.source; SELECT dpipe._wake()');
+ok(workers(0), 'all are gone');
+
 # Lasting states keep a slot from running until they are cleared.
 $node->sql(source_sql('end', json => '{"do": "finish", "after": 1}'));
 ok($node->wait_sql(status('end', 'state'), expected => 'finished'), 'finished');

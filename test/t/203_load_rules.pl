@@ -53,6 +53,18 @@ is( sql(q{
         SELECT * FROM raw.live;}),
     "\n1\n1\n1\n2", 'changed table: in one session');
 
+# Functions of defaults are replaced without a word to the table.
+is( sql(q{
+        CREATE FUNCTION inlined() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+        CREATE FUNCTION folded() RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN inlined(); END';
+        CREATE TABLE raw.calls (a int DEFAULT inlined(), b int DEFAULT folded(), c int DEFAULT abs(-3), _offset int);
+        SELECT dpipe._test_source('calls', 'raw.calls');
+        SELECT rows FROM dpipe._test_load('calls', dpipe._test_bytes('{}'));
+        CREATE OR REPLACE FUNCTION inlined() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 2';
+        SELECT rows FROM dpipe._test_load('calls', dpipe._test_bytes('{}'));
+        SELECT a, b, c FROM raw.calls ORDER BY a;}),
+    "\n1\n1\n1|1|3\n2|2|3", 'defaults call functions as they are now');
+
 # --- format json ---
 sql(q{CREATE TABLE raw.shape (a int, _offset int); SELECT dpipe._test_source('s', 'raw.shape')});
 is(load_texts('{"a": 1}', '[1]', '1', '"x"', 'null', '{"a": 1, "b": 2}'), '2|4|6', 'fields without _payload');
@@ -212,6 +224,21 @@ is(sql("$load REVOKE holder FROM clerk; $load GRANT holder TO clerk; $load"), "2
     'an owner who is no member of the table\'s owner any more: the same');
 sql('DROP TABLE raw.held; REVOKE USAGE ON SCHEMA raw FROM clerk; DROP ROLE holder, clerk; DELETE FROM dpipe.letter');
 
+# --- constraints that are deferred ---
+# By the target's own triggers, while a batch is stored: they are checked with it all the same.
+sql(q{CREATE TABLE raw.ref (id int PRIMARY KEY); INSERT INTO raw.ref VALUES (1), (3);
+      CREATE TABLE raw.refers (a int REFERENCES raw.ref DEFERRABLE, _offset int);
+      CREATE FUNCTION defer() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN NEW; END';
+      CREATE TRIGGER t BEFORE INSERT ON raw.refers FOR EACH ROW EXECUTE FUNCTION defer(); SELECT dpipe._test_source('s', 'raw.refers')});
+is(load_texts('{"a": 1}', '{"a": 2}', '{"a": 3}', '{"a": 4}'), '2|2|4', 'a trigger defers constraints: dead letters, not an error at commit');
+like(letters(), qr/^1\|insert\|23503.*\n3\|insert\|23503/, 'of the right ones');
+# By the transaction that the load is called in: what it owes is no record's fault.
+my ($rc, undef, $err) = $node->psql('postgres', q{BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO raw.refers VALUES (9);
+      SELECT * FROM dpipe._test_load('s', dpipe._test_bytes('{"a": 1}'))});
+isnt($rc, 0, 'what the caller has deferred is his own error');
+like($err, qr/Key \(a\)=\(9\) is not present/, 'told as such');
+is(letters(), '', 'and nobody is blamed for it');
+
 # --- a load inside a load ---
 sql(q{CREATE TABLE raw.outer_t (a int, _offset int); CREATE TABLE raw.inner_t (a int CHECK (a > 0), _offset int);
       SELECT dpipe._test_source('s', 'raw.outer_t'); SELECT dpipe._test_source('inner', 'raw.inner_t');
@@ -237,6 +264,23 @@ is(load_texts(('{"a": 5}') x 7, '{"a": 1}', '{"a": 2}'), '2|7|9', 'unknown fault
 is(sql('SELECT count(*) FROM raw.env'), '2', 'and nothing is stored twice by looking');
 is(load_texts(('{"a": 5}') x 70, '{"a": 1}'), '0|50|50', 'at most 50 in one go');
 sql('DELETE FROM dpipe.letter; DELETE FROM raw.env');
+
+# --- values that name what is not there, or are misspelt: SQLSTATEs as if the table were ---
+sql(q{CREATE TABLE raw.naming (c regclass, r regrole[], n regnamespace, p jsonpath, a aclitem, _offset int); SELECT dpipe._test_source('s', 'raw.naming')});
+foreach (['c', '"raw.nowhere"', '42P01'], ['r', '["nobody"]', '42704'], ['n', '"nowhere"', '3F000'], ['p', '"$["', '42601'], ['a', '"nobody=r/nobody"', '42704'])
+{
+    my ($column, $value, $sqlstate) = @$_;
+    is(load_texts(qq({"$column": $value})), '0|1|1', "$column: a dead letter, also without neighbours");
+    like(letters(), qr/^0\|convert\|$sqlstate\|column "$column": /, "$column: with the reason");
+}
+# Constraints of domains may look at tables as well; that is no value's fault.
+sql(q{CREATE TABLE raw.known (id int); CREATE FUNCTION is_known(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN EXISTS (SELECT FROM raw.known WHERE id = $1); END';
+      CREATE DOMAIN known AS int CHECK (is_known(VALUE)); CREATE TABLE raw.knows (k known[], d known); DROP TABLE raw.known; SELECT dpipe._test_source('s', 'raw.knows')});
+foreach ('{"k": [1]}', '{"d": 1}')
+{
+    like(sql_error("SELECT dpipe._test_load('s', dpipe._test_bytes('$_'))"), qr/ERROR:  42P01/, "a table behind a domain: $_");
+}
+sql(q{SELECT dpipe._test_source('s', 'raw.env')});
 
 # --- what needs more than 1 GB is the record's fault, though the server calls it internal ---
 sql(q{CREATE FUNCTION raise_alloc() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -194,6 +194,26 @@ is($node->sql(q{SELECT DISTINCT topic FROM dpipe.source_partition WHERE source =
     'nor writes into its position');
 as_etl(q{SELECT dpipe_drop_source('twin')});
 
+# ---- a name that goes to another role ----
+
+# What went wrong before quotes records, and is nothing that the other may see.
+$node->sql(q{CREATE ROLE heir LOGIN; GRANT USAGE, CREATE ON SCHEMA raw TO heir; GRANT USAGE ON FOREIGN SERVER k TO heir});
+as_etl(q{CREATE TABLE raw.passed (n int);
+    CREATE FUNCTION raw.not_now() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not now: 4711-etl' USING ERRCODE = '55000'; END$$;
+    CREATE TRIGGER t BEFORE INSERT ON raw.passed FOR EACH ROW EXECUTE FUNCTION raw.not_now()});
+define('passed', 'pair', '{"workers": 2}');
+ok($node->wait_sql(q{SELECT last_error = 'not now: 4711-etl' FROM dpipe.source_status WHERE source = 'passed'}), 'a source that fails');
+$node->sql(q{BEGIN; SELECT dpipe_drop_source('passed'); SET ROLE heir;
+    SELECT dpipe_create_kafka_source('passed', 'k', 'pair', 'raw.inherited', options => '{"workers": 2}'); COMMIT});
+sub seen_by_heir
+{
+    return $node->sql(q{SET ROLE heir; SELECT coalesce(last_error, 'nothing') || ' ' || reason FROM dpipe.source_status WHERE source = 'passed'});
+}
+unlike(seen_by_heir(), qr/4711/, 'another role makes one of its name, and sees no error of before');
+all_there('inherited', 10, 'which runs');
+like(seen_by_heir(), qr/^nothing /, 'nor does it later');
+$node->sql(q{SELECT dpipe_drop_source('passed')});
+
 # ---- secrets, and a broker that does not answer as it should ----
 
 my $secret = 'hunter2-4711';

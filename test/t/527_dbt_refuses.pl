@@ -139,6 +139,10 @@ my @wrong = (
     [ 'meta'                  => 'models: [{name: a, config: {meta: [1]}}]' ],
     [ 'contract'              => 'models: [{name: a, config: {contract: true}}]' ],
     [ 'loaded at two places'  => 'sources: [{name: r, loaded_at_field: x, loaded_at_query: select 1, tables: [{name: t}]}]' ],
+    ( map { [ "loaded at: $_" => "sources: [{name: r, $_}]" ] }
+            'config: {loaded_at_field: x}, loaded_at_query: select 1, tables: [{name: t}]',
+            'tables: [{name: t, loaded_at_field: null, config: {loaded_at_query: select 1}}]',
+            'tables: [{name: t, config: {loaded_at_field: x}, loaded_at_query: select 1}]' ),
     [ 'a constraint'          => 'models: [{name: a, constraints: [{type: nope}]}]' ],
     [ 'the name of a metric'  => 'metrics: [{name: m m, label: l, type: simple, type_params: {measure: m}}]' ],
     [ 'no list'               => 'models: {name: a}' ],
@@ -230,6 +234,7 @@ my @wrong = (
     ( map { [ "columns of a snapshot: $_" => "snapshots: [{name: s, relation: ref('a'), config: {unique_key: id, strategy: check, check_cols: all, snapshot_meta_column_names: $_}}]" ] } '[3]', '{dbt_valid_to: 3}' ),
     [ 'arguments of a function'  => 'functions: [{name: f, arguments: [{name: x, data_type: int, default_value: 1}, {name: y, data_type: int}], returns: {data_type: int}}]', { 'functions/f.sql' => 'x' } ],
     ( map { [ "a function: $_" => "functions: [{name: f, config: {$_}, arguments: [], returns: {data_type: int}}]", { 'functions/f.sql' => 'x' } ] } 'volatility: zz', 'type: zz' ),
+    [ 'a dispatch to nothing' => { 'macros/m.sql' => "{% macro m() %}{{ adapter.dispatch('n', 'p')() }}{% endmacro %}" } ],
     [ 'hooks of two names'    => { 'models/a.sql' => "{{ config(pre_hook='a', **{'pre-hook': 'b'}) }}select 1" } ],
 );
 
@@ -254,11 +259,12 @@ my @fine = (
     [ 'tests of a source'              => 'sources: [{name: r, tables: [{name: t, columns: [{name: id, tests: [unique], data_tests: []}]}]}]' ],
     [ 'a name with spaces'             => { 'models/a b.sql' => 'select 1', 'dbt_project.yml' => "${yml}flags: {require_resource_names_without_spaces: false}\n" } ],
     [ 'selectors'                      => { 'selectors.yml' => 'selectors: [{name: y, default: true, description: x, definition: a+}, {name: x, definition: {union: [{method: selector, value: y}, {tag: b}, {exclude: [c]}]}}]' } ],
+    [ 'selectors that are rendered'    => { 'selectors.yml' => 'selectors: [{name: y, default: "{{ target.name == \'dev\' | as_bool }}", definition: a}]' } ],
     [ 'a name of another language'     => { 'dbt_project.yml' => "name: \x{e9}lan\nprofile: p\n" } ],
     [ 'the project: models'            => { 'dbt_project.yml' => "${yml}models:\nrequire-dbt-version: [\">=1.0.0\", \"<2.0.0\"]\n" } ],
     [ 'a source without tables'        => 'sources: [{name: r, loaded_at_field: x, loaded_at_query: y}]' ],
     [ 'a source of an empty field'     => 'sources: [{name: r, config: {loaded_at_field: ""}, tables: [{name: t}]}]' ],
-    [ 'what is around docs blocks'     => { 'models/d.md' => "{{ nope( }} {# {% docs z %} #}\n{% docs d %}x{% enddocs %} {% zz" } ],
+    [ 'what is around docs blocks'     => { 'models/d.md' => "{{ nope( }} {# {% docs z %} #}\n{% docs d %}x{% enddocs %} }}" } ],
     ( map { [ "a section of tests: $_" => "data_tests: $_" ] } '{name: g}', '[{description: g}]', '[{name: g, description: 3}]' ),
     [ 'when a model is built: never' => 'models: [{name: a, config: {freshness: {x: 1}}}]' ],
     [ 'when a model is built' => 'models: [{name: a, config: {freshness: {build_after: {count: 1, period: day, updates_on: all}}}}]' ],

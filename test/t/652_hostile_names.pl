@@ -186,6 +186,13 @@ foreach my $topic (@names, '.', '..', '', 't,', 't,t', 'x' x 250, "t\0"x 0 . 't/
     like($text, qr/22023/, 'no topic: ' . substr $topic, 0, 20);
 }
 
+# So many of them that comparing each with each would take minutes: can be cancelled.
+my $begun = time;
+like(($node->psql('postgres', q{SET statement_timeout = '1s'; SELECT dpipe_create_kafka_source('n', 'k',
+        (SELECT string_agg('topic_number_' || i, ',') FROM generate_series(1, 300000) i), 'x')}))[2],
+    qr/canceling statement due to statement timeout/, 'hundreds of thousands of topics');
+cmp_ok(time - $begun, '<', 60 * Dpipe::Process::slow(), 'end when they are told to');
+
 is($node->sql('SELECT count(*) FROM public.canary'), 0, 'the canary lives');
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|XX000/, 'nothing that cannot happen happened');
 is(scalar $node->crash_lines, 0, 'nothing crashed');

@@ -302,14 +302,20 @@ BEGIN
     RAISE EXCEPTION 'not now: %', NEW.v USING ERRCODE = '55P03', DETAIL = NEW.v;
 END $$;
 CREATE TRIGGER tell BEFORE INSERT ON raw.told FOR EACH ROW EXECUTE FUNCTION raw.tell();
+-- What the batch checks before it is through defers something once more.
 CREATE TABLE raw.late (v text);
+CREATE TABLE raw.later (v text);
 CREATE FUNCTION raw.later() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_WHEN = 'BEFORE' THEN SET CONSTRAINTS ALL DEFERRED; RETURN NEW; END IF;
-    RAISE EXCEPTION 'at commit: %', NEW.v;
+    SET CONSTRAINTS ALL DEFERRED;
+    IF TG_WHEN = 'BEFORE' THEN RETURN NEW; END IF;
+    IF TG_TABLE_NAME = 'later' THEN RAISE EXCEPTION 'at commit: %', NEW.v; END IF;
+    INSERT INTO raw.later VALUES (NEW.v);
+    RETURN NULL;
 END $$;
 CREATE TRIGGER early BEFORE INSERT ON raw.late FOR EACH ROW EXECUTE FUNCTION raw.later();
 CREATE CONSTRAINT TRIGGER later AFTER INSERT ON raw.late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION raw.later();
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON raw.later DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION raw.later();
 SELECT dpipe_create_kafka_source('told', 'k', 't', 'raw.told'), dpipe_create_kafka_source('late', 'k', 't', 'raw.late'),
     dpipe_create_kafka_source('typed', 'k', 't', 'raw.typed');
 DROP TABLE raw.typed; CREATE TABLE raw.typed (v int, n int UNIQUE);

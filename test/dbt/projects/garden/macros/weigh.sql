@@ -1,4 +1,6 @@
-{% macro weigh(column) %}{{ grams(column) }}{% endmacro %}
+{% macro weigh(column, factor=thousand()) %}{{ render("{{ unused('') }}") }}{{ grams(column) }}{% endmacro %}
+
+{% macro thousand() %}1000{% endmacro %}
 
 {% macro grams(column) %}({{ column }} * 1000){% endmacro %}
 
@@ -8,3 +10,5 @@
 {% macro whet(x) %}{{ sharpen(x) }}{% endmacro %}
 
 {% macro blunt() %}{{ dbt.run_query('select 1') }}{% endmacro %}
+
+{% macro default__hone(x) %}lower({{ x }}){% endmacro %}

@@ -1,1 +1,1 @@
-{{ config(enabled=false) }} select * from {{ ref('bed_plants') }}
+{{ config(enabled=false, post_hook="{{ weigh('kept') }}") }} select * from {{ ref('bed_plants') }} -- {{ var('cellar') }}
