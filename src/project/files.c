@@ -556,16 +556,40 @@ read_packages(Origin *o, PjProject *root)
 	}
 }
 
-static void
-read_other(Origin *o, const char *name)
+static PdDoc *
+yaml_of(Origin *o, const char *name)
 {
 	int			len;
 	char	   *text = origin_text(o, o->root, "", name, &len);
 
-	if (text == NULL)
-		return;
-	if (strcmp(name, "selectors.yml") == 0)
-		o->load->selectors = dpipe_yaml_parse(name, text, len);
+	return text != NULL ? dpipe_yaml_parse(name, text, len) : NULL;
+}
+
+/* What "dbt deps" would not take, either. */
+static void
+check_packages(Origin *o)
+{
+	PjFile		files[] = {{.path = "packages.yml"}, {.path = "dependencies.yml"}};
+	PdDoc	   *packages = yaml_of(o, files[0].path);
+	PdDoc	   *dependencies = yaml_of(o, files[1].path);
+
+	if (pd_get(packages, "packages") != NULL && pd_get(dependencies, "packages") != NULL)
+		pj_raise(&files[0], pd_get(packages, "packages"),
+				 "The 'packages' key cannot be specified in both packages.yml and dependencies.yml");
+	if (pd_get(packages, "projects") != NULL)
+		pj_raise(&files[0], pd_get(packages, "projects"),
+				 "The 'projects' key cannot be specified in packages.yml");
+	if (pd_get(dependencies, "packages") != NULL)
+		pj_check_packages(&files[1], pd_get(dependencies, "packages"));
+	else
+		for (int i = 0; pd_is(packages, PD_DICT) && i < packages->n; i++)
+		{
+			if (!pd_equals(packages->u.entries[i].key, "packages"))
+				pj_raise(&files[0], packages->u.entries[i].value,
+						 "Additional properties are not allowed ('%s' was unexpected)",
+						 pd_scalar_text(packages->u.entries[i].key));
+			pj_check_packages(&files[0], packages->u.entries[i].value);
+		}
 }
 
 static void
@@ -581,7 +605,8 @@ read_all(Origin *o)
 	load->projects = NIL;
 	read_packages(o, load->root);
 	load->projects = lappend(load->projects, load->root);
-	read_other(o, "selectors.yml");
+	load->selectors = yaml_of(o, "selectors.yml");
+	check_packages(o);
 }
 
 void

@@ -224,6 +224,9 @@ rows_of(PjLoad *load, const PjNode *test, const PdDoc *fixture, const char *kind
 	if (name != NULL && *name != '\0')
 	{
 		file = find_fixture(load, test, name);
+		if (strcmp(format, "csv") == 0 && strcmp(file->path + strlen(file->path) - 4, ".csv") != 0)
+			pj_raise(test->file, fixture, "fixture '%s' of unit test %s is no file of CSV: %s", name,
+					 test->name, file->path);
 		rows = pd_string_len(file->text, file->len);
 	}
 	else if (name != NULL && pd_is_null(rows))

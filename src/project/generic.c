@@ -288,14 +288,24 @@ make_names(Test *t)
 }
 
 static void
+check_text(const Test *t, const PdDoc *given, const char *key)
+{
+	if (given != NULL && pd_text(given) == NULL)
+		pj_raise(t->file, given, "\"%s\" of test \"%s\" must be a string, not %s", key, t->name,
+				 pd_kind_name(given));
+}
+
+static void
 settle_name(Test *t)
 {
 	PdDoc	   *given;
 
 	given = pd_remove(t->args, "description");
-	t->description = given != NULL && pd_text(given) ? pd_text(given) : "";
+	check_text(t, given, "description");
+	t->description = given != NULL ? pd_text(given) : "";
 	given = pd_remove(t->args, "name");
-	if (given != NULL && pd_text(given))
+	check_text(t, given, "name");
+	if (given != NULL)
 	{
 		t->full_name = t->short_name = pd_text(given);
 		return;
@@ -560,7 +570,7 @@ pj_add_tests(PjLoad *load, PjFile *file, const char *key, PdDoc *target, PdDoc *
 	for (int i = 0; columns != NULL && i < columns->n; i++)
 	{
 		PdDoc	   *column = columns->u.items[i];
-		PdDoc	   *own = pj_tests_of(file, column);
+		PdDoc	   *own = pj_tests_of(file, column, true);
 
 		for (int j = 0; own != NULL && j < own->n; j++)
 			pj_add_test(load, file, key, target, NULL, own->u.items[j], column, NIL, version);

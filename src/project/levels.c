@@ -217,8 +217,10 @@ main_name(const Kind *kind, const char *key)
 }
 
 static void
-overlay(const Kind *kind, PdDoc *result, const PdDoc *partial)
+overlay(const PjNode *node, const Kind *kind, PdDoc *result, const PdDoc *partial)
 {
+	bool		telling = false;
+
 	for (int i = 0; partial != NULL && i < partial->n; i++)
 	{
 		const char *key = pd_text(partial->u.entries[i].key);
@@ -228,7 +230,10 @@ overlay(const Kind *kind, PdDoc *result, const PdDoc *partial)
 		key = main_name(kind, key);
 		meet(result, key, partial->u.entries[i].value,
 			 meeting_of(kind->append, kind->update, kind->hooks, key), false);
+		telling |= is_listed(" docs contract materialized on_schema_change freshness ", key);
 	}
+	if (telling && kind->hooks)
+		pj_check_step(node, result);
 }
 
 /*
@@ -256,7 +261,7 @@ pj_merge_calls(PdDoc *into, const PdDoc *call)
 
 /* Of one level: keys with a +, and all that are no level below. */
 static void
-overlay_level(const Kind *kind, PdDoc *result, const PdDoc *level)
+overlay_level(const PjNode *node, const Kind *kind, PdDoc *result, const PdDoc *level)
 {
 	PdDoc	   *partial = pd_dict();
 
@@ -276,25 +281,41 @@ overlay_level(const Kind *kind, PdDoc *result, const PdDoc *level)
 		else if (value->kind != PD_DICT)
 			pd_put(partial, key, value);
 	}
-	overlay(kind, result, partial);
+	overlay(node, kind, result, partial);
+}
+
+static PdDoc *
+section_of(const Kind *kind, const PjProject *project)
+{
+	PdDoc	   *section = pd_get(project->doc, kind->key);
+
+	if (section == NULL && kind->old_key != NULL)
+		section = pd_get(project->doc, kind->old_key);
+	return pd_is(section, PD_DICT) ? section : NULL;
+}
+
+bool
+pj_has_levels(const PjLoad *load, const PjNode *node)
+{
+	const Kind *kind = kind_of(node);
+
+	return section_of(kind, node->project) != NULL || section_of(kind, load->root) != NULL;
 }
 
 static void
-overlay_project(const Kind *kind, PdDoc *result, const PjProject *project, const PdDoc *fqn)
+overlay_project(const PjNode *node, const Kind *kind, PdDoc *result, const PjProject *project)
 {
-	PdDoc	   *level = pd_get(project->doc, kind->key);
+	PdDoc	   *level = section_of(kind, project);
 
-	if (level == NULL && kind->old_key != NULL)
-		level = pd_get(project->doc, kind->old_key);
-	if (!pd_is(level, PD_DICT))
+	if (level == NULL)
 		return;
-	overlay_level(kind, result, level);
-	for (int i = 0; i < fqn->n; i++)
+	overlay_level(node, kind, result, level);
+	for (int i = 0; i < node->fqn->n; i++)
 	{
-		level = pd_get(level, pd_text(fqn->u.items[i]));
+		level = pd_get(level, pd_text(node->fqn->u.items[i]));
 		if (!pd_is(level, PD_DICT))
 			break;
-		overlay_level(kind, result, level);
+		overlay_level(node, kind, result, level);
 	}
 }
 
@@ -403,7 +424,7 @@ hook_of(PdDoc *value)
 }
 
 static void
-settle_hooks(PdDoc *config, const char *key)
+settle_hooks(const PjNode *node, PdDoc *config, const char *key)
 {
 	PdDoc	   *hooks = pd_get(config, key);
 	PdDoc	   *result = pd_list();
@@ -412,7 +433,15 @@ settle_hooks(PdDoc *config, const char *key)
 		hooks = pd_list();
 	hooks = listed(hooks);
 	for (int i = 0; i < hooks->n; i++)
-		pd_append(result, hook_of(hooks->u.items[i]));
+	{
+		PdDoc	   *hook = hooks->u.items[i];
+
+		if (hook->kind != PD_STRING && pd_get_text(hook, "sql") == NULL)
+			pj_raise(node->file, NULL,
+					 "config \"%s\" of %s must be texts or mappings with a key \"sql\", not %s", key,
+					 node->unique_id, pd_to_json(hook));
+		pd_append(result, hook_of(hook));
+	}
 	pd_put(config, key, result);
 }
 
@@ -506,18 +535,18 @@ pj_node_config(PjLoad *load, const PjNode *node)
 	const PdDoc *defaults = defaults_of(load, kind);
 	PdDoc	   *config = pd_copy_top(defaults);
 
-	overlay_project(kind, config, node->project, node->fqn);
+	overlay_project(node, kind, config, node->project);
 	if (pd_is(node->patch_config, PD_DICT))
-		overlay(kind, config, node->patch_config);
+		overlay(node, kind, config, node->patch_config);
 	if (node->call_config != NULL)
-		overlay(kind, config, node->call_config);
+		overlay(node, kind, config, node->call_config);
 	if (!node->project->is_root)
-		overlay_project(kind, config, load->root, node->fqn);
+		overlay_project(node, kind, config, load->root);
 
 	if (kind->hooks)
 	{
-		settle_hooks(config, "post-hook");
-		settle_hooks(config, "pre-hook");
+		settle_hooks(node, config, "post-hook");
+		settle_hooks(node, config, "pre-hook");
 	}
 	if (strcmp(kind->resource_type, "test") == 0)
 		settle_store_failures(config);

@@ -28,6 +28,7 @@
 #include "project/host.h"
 #include "project/loading.h"
 #include "project/open.h"
+#include "project/project.h"
 #include "project/yaml.h"
 
 PG_FUNCTION_INFO_V1(dpipe_load_project);
@@ -415,12 +416,24 @@ note_message(void *arg)
 }
 
 static void
+read_selectors(PjLoad *load)
+{
+	PjFile		file = {.path = "selectors.yml"};
+
+	if (load->selectors == NULL)
+		return;
+	load->selectors = pj_render_deep(load, load->root, load->selectors, &file, NULL, NULL);
+	dpipe_check_selectors(load->selectors);
+}
+
+static void
 load_all(PjLoad *load)
 {
 	ErrorContextCallback callback = {error_context_stack, note_message, load};
 
 	error_context_stack = &callback;
 	recall_files(load);
+	read_selectors(load);
 	if (load->macros_by_name == NULL)
 		pj_load_macros(load);
 	pj_warn_strays(load);

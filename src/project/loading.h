@@ -16,6 +16,10 @@
  *		fixture.c		rows of unit tests
  *		unique.c		names that only one may have
  *		refuse.c		what dbt refuses: keys, types, rules of an entry
+ *		versions.c		versions of a model
+ *		enforce.c		contracts and constraints of a model
+ *		microbatch.c	models that are made batch by batch
+ *		static.c		references that are read without rendering
  *		keys.c			what nothing reads: unknown keys, unused paths
  *		resolve.c		names to nodes, rules between nodes, descriptions
  *		store.c			catalogs
@@ -237,6 +241,7 @@ extern const char *pj_strip(const char *text, int *len);
 
 /* levels.c */
 extern PdDoc *pj_node_config(PjLoad *load, const PjNode *node);
+extern bool pj_has_levels(const PjLoad *load, const PjNode *node);
 extern PdDoc *pj_unrendered_config(const PjLoad *load, const PjNode *node);
 extern void pj_merge_calls(PdDoc *into, const PdDoc *call);
 
@@ -278,6 +283,7 @@ extern PjNode *pj_make_node(PjLoad *load, const char *resource_type, PjFile *fil
 							const char *name, const char *path, PdDoc *fqn);
 extern void pj_add_node(PjLoad *load, PjNode *node);
 extern void pj_update_config(PjLoad *load, PjNode *node);
+extern void pj_check_access(const PjFile *file, const PdDoc *access, const char *unique_id);
 extern PdDoc *pj_fqn_prefix(const PjProject *project, const char *relative);
 extern PjNode *pj_make_sql_node(PjLoad *load, PjFile *file);
 
@@ -293,7 +299,7 @@ extern void pj_add_source(PjLoad *load, PjFile *file, PdDoc *source);
 extern bool pj_says_loaded_at_field(const PdDoc *table);
 extern void pj_finish_sources(PjLoad *load);
 extern PdDoc *pj_columns(PjLoad *load, PjFile *file, const PdDoc *columns);
-extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target);
+extern PdDoc *pj_tests_of(const PjFile *file, PdDoc *target, bool strict);
 
 /* unique.c: raise if a name is not the only one */
 extern void pj_check_unique(const PjLoad *load);
@@ -309,7 +315,29 @@ extern void pj_fill_fixtures(PjLoad *load, PjNode *test);
 /* refuse.c: raise what dbt raises */
 extern void pj_check_entry(const PjFile *file, const char *section, PdDoc *entry);
 extern void pj_check_project(const PjFile *file, const PdDoc *doc);
+extern void pj_check_packages(const PjFile *file, const PdDoc *list);
+extern void pj_check_arguments(const PjFile *file, const PdDoc *function);
 extern void pj_check_config(const PjNode *node);
+extern void pj_check_step(const PjNode *node, const PdDoc *config);
+extern void pj_check_snapshot(const PjNode *node);
+
+/* versions.c */
+extern PdDoc *pj_latest_version(const PdDoc *entry);
+extern PdDoc *pj_version_columns(const PdDoc *entry, const PdDoc *version);
+extern void pj_check_model_entry(const PjFile *file, const PdDoc *entry);	/* raises */
+
+/* microbatch.c */
+extern bool pj_is_iso_time(const char *text);
+extern void pj_check_microbatch(const PjLoad *load);	/* raises */
+
+/* enforce.c: raise if they are wrong; note what foreign keys refer to */
+extern void pj_apply_constraints(const PjFile *file, const PdDoc *entry, PjNode *node);
+
+/* Of a node's document: relations in the place of ref() and source() of foreign keys. */
+extern void pj_name_foreign_keys(const PjLoad *load, const PjNode *node, PdDoc *doc);
+
+/* static.c: a ref as in PjNode, a source as [source, table], or NULL */
+extern PdDoc *pj_static_reference(const char *text, bool *is_source);
 
 /* keys.c */
 extern void pj_warn_keys(const PjFile *file, const char *section, const PdDoc *entry);

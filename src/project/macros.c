@@ -139,14 +139,74 @@ add_doc(PjLoad *load, PjFile *file, const JinjaMacroInfo *info)
 	load->docs = lappend(load->docs, doc);
 }
 
+/* Is this a tag of the name: {% docs ... or {%- docs ... */
+static bool
+is_tag(const char *p, const char *name)
+{
+	int			len = strlen(name);
+
+	if (strncmp(p, "{%", 2) != 0)
+		return false;
+	p += 2;
+	p += *p == '-' || *p == '+' ? 1 : 0;
+	p += strspn(p, " \t\r\n");
+	return strncmp(p, name, len) == 0 && !isalnum((unsigned char) p[len]) && p[len] != '_';
+}
+
+/* Behind what begins here and is no block: a comment, or what is raw. */
+static const char *
+behind_text(const char *p)
+{
+	const char *end = NULL;
+
+	if (strncmp(p, "{#", 2) == 0)
+		end = strstr(p + 2, "#}");
+	else if (is_tag(p, "raw"))
+	{
+		for (end = p + 2; *end && !is_tag(end, "endraw"); end++)
+			;
+		return *end ? end : p + 1;
+	}
+	return end != NULL ? end + 2 : p + 1;
+}
+
+/* A file's docs blocks, each at its line: what is around them may be anything. */
+static char *
+docs_alone(const char *text)
+{
+	char	   *result = pstrdup(text);
+	const char *p = text;
+
+	while (*p)
+	{
+		const char *start = p;
+
+		if (is_tag(p, "docs"))
+		{
+			while (*p && !is_tag(p, "enddocs"))
+				p++;
+			if (*p && strstr(p, "%}") != NULL)
+				p = strstr(p, "%}") + 2;
+			continue;
+		}
+		for (p = behind_text(p); start < p; start++)
+			if (result[start - text] != '\n')
+				result[start - text] = ' ';
+	}
+	return result;
+}
+
 static void
 load_docs(PjLoad *load, PjFile *file)
 {
 	JinjaTemplate *tmpl;
+	char	   *text;
 
 	if (strstr(file->text, "{%") == NULL)
 		return;
-	tmpl = pj_template(load, file);
+	text = docs_alone(file->text);
+	tmpl = jinja_parse_dialect(load->cxt, file->path, text, strlen(text), &dpipe_dialect);
+	file->tmpl = tmpl;
 	for (int i = 0; i < jinja_template_macros(tmpl); i++)
 	{
 		const JinjaMacroInfo *info = jinja_template_macro(tmpl, i);

@@ -50,7 +50,7 @@ default_alias(const char *custom, const char *name, const char *version)
 static const char *
 version_text(const PdDoc *version)
 {
-	return pd_is_null(version) ? NULL : pd_scalar_text(version);
+	return pd_truth(version) ? pd_scalar_text(version) : NULL;
 }
 
 /* ---------- nodes ---------- */

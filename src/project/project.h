@@ -176,6 +176,9 @@ typedef struct DpipeSelection
 /* select.c: what a selection holds, of all kinds, in the graph's order. */
 extern List *dpipe_select_nodes(const DpipeGraph *graph, const DpipeSelection *selection);
 
+/* Raise if a selectors.yml, which may be NULL, holds what is no selector. */
+extern void dpipe_check_selectors(const PdDoc *file);
+
 /* The models of dpipe_create_model in it. */
 extern List *dpipe_select(const DpipeGraph *graph, const char *nodes, const char *exclude);
 

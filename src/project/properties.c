@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "project/loading.h"
+#include "project/schema.h"
 #include "project/yaml.h"
 
 /* ---------- which strings are rendered when they are read ---------- */
@@ -102,15 +103,16 @@ is_rendered(const List *keypath, const void *arg)
 
 /* ---------- parts of entries ---------- */
 
+/* "strict": that of the old name may not stand beside an empty one of the new name. */
 PdDoc *
-pj_tests_of(const PjFile *file, PdDoc *target)
+pj_tests_of(const PjFile *file, PdDoc *target, bool strict)
 {
 	PdDoc	   *old = pd_get(target, "tests");
 	PdDoc	   *tests = pd_get(target, "data_tests");
 
 	if (pd_truth(old))
 	{
-		if (tests != NULL)
+		if (tests != NULL && (strict || pd_truth(tests)))
 			pj_raise(file, target,
 					 "Invalid test config: cannot have both 'tests' and 'data_tests' defined");
 		tests = old;
@@ -278,7 +280,8 @@ find_node(const PjLoad *load, const char *resource_type, const char *name, const
 		PjNode	   *node = lfirst(lc);
 
 		if (strcmp(node->resource_type, resource_type) != 0 || strcmp(node->name, name) != 0 ||
-			node->test_metadata != NULL)
+			node->test_metadata != NULL ||
+			(node->version != NULL && !pd_equal(node->version, node->latest_version)))
 			continue;
 		if (node->project == project && node->enabled)
 			return node;
@@ -290,12 +293,59 @@ find_node(const PjLoad *load, const char *resource_type, const char *name, const
 	return elsewhere != NULL ? elsewhere : disabled;
 }
 
+/* All that are disabled, of the project or, without one, of any. */
+static List *
+find_disabled(const PjLoad *load, const char *resource_type, const char *name,
+			  const PjProject *project)
+{
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, (List *) pj_table_get(load->by_name, name))
+	{
+		PjNode	   *node = lfirst(lc);
+
+		if (strcmp(node->resource_type, resource_type) == 0 && !node->enabled &&
+			(project == NULL || node->project == project) && node->test_metadata == NULL)
+			found = lappend(found, node);
+	}
+	return found;
+}
+
+/* Of several that are disabled none can be told to be the one that is meant. */
+static void
+check_disabled(const PjFile *file, const PdDoc *entry, const List *found, const PdDoc *config)
+{
+	const PjNode *one = list_length(found) > 1 ? linitial(found) : NULL;
+
+	if (one != NULL && pd_truth(pd_get(config, "enabled")))
+		pj_raise(file, entry,
+				 "Found %d matching disabled nodes for %s '%s'. Multiple nodes for the same unique id cannot be enabled in the schema file. They must be enabled in `dbt_project.yml` or in the sql files.",
+				 list_length(found), one->resource_type, pd_get_text(entry, "name"));
+}
+
+/* What was said of it before must be right by itself. */
+static void
+patch_config(PjLoad *load, PjFile *file, PjNode *node, PdDoc *config)
+{
+	PdDoc	   *access = pd_get(config, "access");
+
+	if (access != NULL)
+		pj_check_access(file, access, node->unique_id);
+	pj_check_config(node);
+	node->patch_config = config;
+	pj_update_config(load, node);
+}
+
 static void
 patch_node(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *columns)
 {
 	PdDoc	   *description = pd_get(entry, "description");
 
-	if (node->patch_path != NULL)
+	/* One that was disabled before takes what the last entry says. */
+	if (node->patch_path != NULL &&
+		(node->enabled || (pd_is(pd_get(node->patch_config, "enabled"), PD_BOOL) &&
+						   pd_get(node->call_config, "enabled") == NULL)))
 		pj_raise(file, entry, "dbt found two schema.yml entries for the same resource named %s: the other is in %s",
 				 node->name, node->patch_path);
 	node->patch_path = psprintf("%s://%s", file->project->name, file->original);
@@ -327,85 +377,6 @@ warn_no_node(const PjFile *file, const PdDoc *entry, const char *key)
 
 /* ---------- versions of a model ---------- */
 
-static bool
-is_less(const PdDoc *a, const PdDoc *b)
-{
-	const char *s = pd_scalar_text(a);
-	const char *t = pd_scalar_text(b);
-	char	   *end_s;
-	char	   *end_t;
-	double		x = strtod(s, &end_s);
-	double		y = strtod(t, &end_t);
-
-	if (*end_s == '\0' && *end_t == '\0')
-		return x < y;
-	return strcmp(s, t) < 0;
-}
-
-static PdDoc *
-latest_version(const PjFile *file, const PdDoc *entry, const PdDoc *versions)
-{
-	PdDoc	   *latest = pd_get(entry, "latest_version");
-	PdDoc	   *found = NULL;
-
-	for (int i = 0; i < versions->n; i++)
-	{
-		PdDoc	   *v = pd_get(versions->u.items[i], "v");
-
-		if (pd_is_null(v))
-			pj_raise(file, versions->u.items[i], "a version must have a \"v\"");
-		if (pd_is_null(latest) ? found == NULL || is_less(found, v) : pd_equal(latest, v))
-			found = v;
-	}
-	if (found == NULL)
-		pj_raise(file, latest, "latest_version: %s is not one of model '%s' versions",
-				 pd_scalar_text(latest), pd_get_text(entry, "name"));
-	return found;
-}
-
-static bool
-names_column(const PdDoc *list, const char *name)
-{
-	if (pd_equals(list, "*") || pd_equals(list, "all"))
-		return true;
-	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
-		if (pd_equals(list->u.items[i], name))
-			return true;
-	return false;
-}
-
-/* The model's columns as the version includes them, then its own. */
-static PdDoc *
-columns_of_version(const PjFile *file, const PdDoc *entry, const PdDoc *version)
-{
-	PdDoc	   *base = list_in(file, entry, "columns");
-	PdDoc	   *given = list_in(file, version, "columns");
-	PdDoc	   *rule = NULL;
-	PdDoc	   *own = pd_list();
-	PdDoc	   *result = pd_list();
-
-	for (int i = 0; given != NULL && i < given->n; i++)
-	{
-		if (pd_get(given->u.items[i], "include") || pd_get(given->u.items[i], "exclude"))
-			rule = given->u.items[i];
-		else
-			pd_append(own, given->u.items[i]);
-	}
-	for (int i = 0; base != NULL && i < base->n; i++)
-	{
-		const char *name = pd_get_text(base->u.items[i], "name");
-
-		if (rule != NULL &&
-			(names_column(pd_get(rule, "exclude"), name) ||
-			 (pd_get(rule, "include") && !names_column(pd_get(rule, "include"), name))))
-			continue;
-		pd_append(result, base->u.items[i]);
-	}
-	for (int i = 0; i < own->n; i++)
-		pd_append(result, own->u.items[i]);
-	return result;
-}
-
 static PdDoc *
 deep_merge(const PdDoc *a, const PdDoc *b)
 {
@@ -424,6 +395,7 @@ deep_merge(const PdDoc *a, const PdDoc *b)
 	return result;
 }
 
+/* The latest one may be in a file that does not say so in its name. */
 static PjNode *
 node_of_version(const PjLoad *load, const PjFile *file, const PdDoc *entry, const PdDoc *version,
 				bool latest)
@@ -435,8 +407,15 @@ node_of_version(const PjLoad *load, const PjFile *file, const PdDoc *entry, cons
 	if (defined_in == NULL)
 		defined_in = psprintf("%s_v%s", name, pd_scalar_text(pd_get(version, "v")));
 	node = find_node(load, "model", defined_in, file->project);
-	if (node == NULL && latest)
+	if (node != NULL && !node->enabled)
+		check_disabled(file, entry, find_disabled(load, "model", defined_in, file->project),
+					   pd_get(entry, "config"));
+	else if (node == NULL && latest)
+	{
 		node = find_node(load, "model", name, file->project);
+		if (node != NULL && !node->enabled)
+			return NULL;
+	}
 	return node != NULL && node->project == file->project ? node : NULL;
 }
 
@@ -459,49 +438,81 @@ rename_version(PjLoad *load, PjNode *node, const char *name, PdDoc *v, PdDoc *la
 }
 
 static void
-load_version(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *version, PdDoc *latest)
+load_version(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *version, PdDoc *latest, PjNode *node)
 {
 	PdDoc	   *v = pd_get(version, "v");
-	PdDoc	   *columns = columns_of_version(file, entry, version);
+	PdDoc	   *access = pd_get(version, "access");
 	PdDoc	   *patch = pd_copy_top(entry);
-	PjNode	   *node = node_of_version(load, file, entry, version, pd_equal(v, latest));
-	static const char *const own[] = {"description", "constraints", "deprecation_date", "access"};
+	PdDoc	   *config = deep_merge(config_of(file, entry), pd_get(version, "config"));
+	static const char *const own[] = {"description", "constraints", "deprecation_date"};
 
-	if (node == NULL)
-	{
-		pj_warn(file, version, "Did not find matching node for version %s of model '%s'",
-				pd_scalar_text(v), pd_get_text(entry, "name"));
-		return;
-	}
 	for (int i = 0; i < lengthof(own); i++)
 		if (pd_truth(pd_get(version, own[i])))
 			pd_put(patch, own[i], pd_get(version, own[i]));
 	rename_version(load, node, pd_get_text(entry, "name"), v, latest);
-	patch_node(load, file, node, patch, columns);
-	node->patch_config = deep_merge(config_of(file, entry), pd_get(version, "config"));
-	if (pd_truth(pd_get(version, "access")))
-		pd_put(node->patch_config, "access", pd_get(version, "access"));
-	pj_update_config(load, node);
+	node->patch_path = NULL;
+	patch_node(load, file, node, patch, pj_version_columns(entry, version));
+	pj_apply_constraints(file, entry, node);
+	if (pd_truth(access))
+	{
+		pj_check_access(file, access, node->unique_id);
+		if (pd_get(config, "access") != NULL)
+			pj_check_access(file, pd_get(config, "access"), node->unique_id);
+		pd_put(config, "access", access);
+	}
+	patch_config(load, file, node, config);
+	pj_apply_constraints(file, entry, node);
 }
 
+/* All are looked for before one of them gets the name of the model. */
 static void
 load_versions(PjLoad *load, PjFile *file, PdDoc *entry, PdDoc *versions)
 {
-	PdDoc	   *latest = latest_version(file, entry, versions);
+	PdDoc	   *latest = pj_latest_version(entry);
+	List	   *nodes = NIL;
 
-	for (int i = 0; i < versions->n; i++)
-		load_version(load, file, entry, versions->u.items[i], latest);
 	for (int i = 0; i < versions->n; i++)
 	{
 		PdDoc	   *version = versions->u.items[i];
-		PdDoc	   *tests = pj_tests_of(file, version);
 
-		pj_add_tests(load, file, "models", entry, columns_of_version(file, entry, version),
-					 tests != NULL ? tests : pj_tests_of(file, entry), pd_get(version, "v"));
+		nodes = lappend(nodes, node_of_version(load, file, entry, version,
+											   pd_equal(pd_get(version, "v"), latest)));
+	}
+	for (int i = 0; i < versions->n; i++)
+	{
+		PdDoc	   *version = versions->u.items[i];
+
+		if (list_nth(nodes, i) != NULL)
+			load_version(load, file, entry, version, latest, list_nth(nodes, i));
+		else
+			pj_warn(file, version, "Did not find matching node for version %s of model '%s'",
+					pd_scalar_text(pd_get(version, "v")), pd_get_text(entry, "name"));
+	}
+	for (int i = 0; i < versions->n; i++)
+	{
+		PdDoc	   *version = versions->u.items[i];
+		PdDoc	   *tests = pj_tests_of(file, version, true);
+
+		pj_add_tests(load, file, "models", entry, pj_version_columns(entry, version),
+					 tests != NULL ? tests : pj_tests_of(file, entry, true), pd_get(version, "v"));
 	}
 }
 
 /* ---------- models, seeds, snapshots, analyses, functions ---------- */
+
+static void
+patch_whole(PjLoad *load, PjFile *file, PjNode *node, PdDoc *entry, PdDoc *columns)
+{
+	PdDoc	   *config = config_of(file, entry);
+
+	patch_node(load, file, node, entry, columns);
+	if (config->n > 0)
+		patch_config(load, file, node, config);
+	if (strcmp(node->resource_type, "model") == 0)
+		pj_apply_constraints(file, entry, node);
+	else if (strcmp(node->resource_type, "function") == 0)
+		pj_check_arguments(file, entry);
+}
 
 static void
 load_patch(PjLoad *load, PjFile *file, PdDoc *entry, const char *key, const char *resource_type)
@@ -518,19 +529,19 @@ load_patch(PjLoad *load, PjFile *file, PdDoc *entry, const char *key, const char
 	node = find_node(load, resource_type, pd_get_text(entry, "name"), file->project);
 	if (node == NULL)
 		warn_no_node(file, entry, key);
+	else if (node->enabled)
+		patch_whole(load, file, node, entry, columns);
 	else
 	{
-		PdDoc	   *config = config_of(file, entry);
+		List	   *found = find_disabled(load, resource_type, node->name, file->project);
+		ListCell   *lc;
 
-		patch_node(load, file, node, entry, columns);
-		if (config->n > 0)
-		{
-			node->patch_config = config;
-			pj_update_config(load, node);
-		}
+		check_disabled(file, entry, found, config_of(file, entry));
+		foreach(lc, found)
+			patch_whole(load, file, lfirst(lc), entry, columns);
 	}
 	if (strcmp(key, "models") == 0 || strcmp(key, "seeds") == 0 || strcmp(key, "snapshots") == 0)
-		pj_add_tests(load, file, key, entry, columns, pj_tests_of(file, entry), NULL);
+		pj_add_tests(load, file, key, entry, columns, pj_tests_of(file, entry, true), NULL);
 }
 
 /* A snapshot may stand in YAML alone, with the relation that it follows. */
@@ -538,18 +549,27 @@ static void
 add_yaml_snapshot(PjLoad *load, PjFile *file, const PdDoc *entry)
 {
 	const char *name = pd_get_text(entry, "name");
-	const char *relation = pd_get_text(entry, "relation");
+	const PdDoc *given = pd_get(entry, "relation");
+	const char *relation;
 	PdDoc	   *fqn = pj_fqn_prefix(file->project, file->relative);
+	PdDoc	   *reference;
 	PjNode	   *node;
+	bool		is_source;
 
-	if (relation == NULL)
+	if (given == NULL)
 		return;
+	relation = pd_scalar_text(given);
+	reference = pj_static_reference(relation, &is_source);
+	if (reference == NULL)
+		pj_raise(file, given,
+				 "Invalid ref or source expression: %s. The relation of a snapshot must be ref('...') or source('...', '...') with names that need no rendering.",
+				 relation);
 	pd_append(fqn, pd_string(name));
 	node = pj_make_node(load, "snapshot", file, name,
 						psprintf("%s/%s.sql", file->relative, name), fqn);
 	node->raw_code = psprintf("select * from {{ %s }}", relation);
 	node->checksum = file->checksum;
-	pj_parse_node_sql(load, node);
+	pd_append(is_source ? node->sources : node->refs, reference);
 	pj_update_config(load, node);
 	pj_add_node(load, node);
 }
@@ -567,10 +587,8 @@ load_singular_patch(PjLoad *load, PjFile *file, PdDoc *entry)
 	}
 	node->patch_path = psprintf("%s://%s", file->project->name, file->original);
 	node->description = pd_get_text(entry, "description");
-	if (config->n == 0)
-		return;
-	node->patch_config = config;
-	pj_update_config(load, node);
+	if (config->n > 0)
+		patch_config(load, file, node, config);
 }
 
 static void
@@ -715,6 +733,9 @@ load_semantic_model(PjLoad *load, PjFile *file, PdDoc *entry)
 		pj_raise(file, entry, "a semantic model must have a \"model\"");
 	node->raw_code = psprintf("{{ %s }}", model);
 	pj_parse_reference(load, node);
+	if (node->refs->n == 0 && node->enabled)
+		pj_raise(file, pd_get(entry, "model"),
+				 "the model of semantic model '%s' must be ref('...'), not %s", node->name, model);
 	node->raw_code = "";
 	for (int i = 0; measures != NULL && i < measures->n; i++)
 		if (pd_truth(pd_get(measures->u.items[i], "create_metric")))
@@ -726,7 +747,14 @@ load_saved_query(PjLoad *load, PjFile *file, PdDoc *entry)
 {
 	PjNode	   *node = add_thing(load, file, entry, "saved_query");
 	PdDoc	   *metrics = list_in(file, pd_get(entry, "query_params"), "metrics");
+	PdDoc	   *exports = list_in(file, entry, "exports");
 
+	for (int i = 0; exports != NULL && i < exports->n; i++)
+		if (pd_is_null(pd_get(pd_get(exports->u.items[i], "config"), "export_as")) &&
+			pd_is_null(pd_get(node->config, "export_as")))
+			pj_raise(file, exports->u.items[i],
+					 "export '%s' of saved query '%s' has no `export_as`: it must be table or view",
+					 pd_get_text(exports->u.items[i], "name"), node->name);
 	for (int i = 0; metrics != NULL && i < metrics->n; i++)
 	{
 		PdDoc	   *one = pd_list();
@@ -820,8 +848,38 @@ load_entry(PjLoad *load, PjFile *file, const char *key, PdDoc *entry)
 }
 
 static void
+check_keys(const PjFile *file, const char *key, const PdDoc *entry)
+{
+	for (int i = 0; i < entry->n; i++)
+		if (pd_text(entry->u.entries[i].key) == NULL)
+			pj_raise(file, entry, "Invalid %s config - expected a dict with string keys, not %s", key,
+					 pd_scalar_text(entry->u.entries[i].key));
+}
+
+/* Of patches of singular tests dbt only says what is wrong, and reads on elsewhere. */
+static bool
+is_lenient(const PjFile *file, const char *key, const PdDoc *list)
+{
+	const PdDoc *wrong = list->kind != PD_LIST ? list : NULL;
+
+	if (strcmp(key, "data_tests") != 0)
+		return false;
+	for (int i = 0; wrong == NULL && i < list->n; i++)
+		if (pd_get_text(list->u.items[i], "name") == NULL ||
+			!pj_schema_fits(key, list->u.items[i], &(PjMisfit) {NULL}))
+			wrong = list->u.items[i];
+	if (wrong == NULL)
+		return false;
+	pj_warn(file, wrong, "Unable to parse 'data_tests' section of file '%s': it must be a list of entries that have a name",
+			file->original);
+	return true;
+}
+
+static void
 load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 {
+	if (is_lenient(file, key, list))
+		return;
 	if (list->kind != PD_LIST)
 		pj_raise(file, list,
 				 "The schema file at %s is invalid because the value of '%s' is not a list",
@@ -839,6 +897,7 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 			pj_raise(file, entry,
 					 "The schema file at %s is invalid because a list element for '%s' does not have a name attribute.",
 					 file->original, key);
+		check_keys(file, key, entry);
 		pj_warn_keys(file, key, entry);
 		if (strcmp(key, "snapshots") == 0)
 			add_yaml_snapshot(load, file, entry);
@@ -853,16 +912,16 @@ load_section(PjLoad *load, PjFile *file, const char *key, PdDoc *list)
 }
 
 static void
-warn_unknown(PjFile *file)
+warn_unknown(const PjFile *file, const PdDoc *doc)
 {
-	for (int i = 0; i < file->parsed->n; i++)
+	for (int i = 0; i < doc->n; i++)
 	{
-		const char *key = pd_text(file->parsed->u.entries[i].key);
+		const char *key = pd_text(doc->u.entries[i].key);
 
 		if (key == NULL || is_one_of(key, sections, lengthof(sections)) ||
 			strcmp(key, "version") == 0 || strcmp(key, "anchors") == 0)
 			continue;
-		pj_warn(file, file->parsed->u.entries[i].value, "Unexpected top-level key %s: it is left out",
+		pj_warn(file, doc->u.entries[i].value, "Unexpected top-level key %s: it is left out",
 				key);
 	}
 }
@@ -871,20 +930,21 @@ static void
 load_properties_file(PjLoad *load, PjFile *file)
 {
 	/* A file's document keeps its lines, so it is parsed, not remembered. */
-	file->parsed = dpipe_yaml_parse(file->path, file->text, file->len);
-	if (pd_is_null(file->parsed))
+	PdDoc	   *doc = dpipe_yaml_parse(file->path, file->text, file->len);
+
+	file->parsed = NULL;
+	if (pd_is_null(doc))
 		return;
-	if (file->parsed->kind != PD_DICT)
-		pj_raise(file, file->parsed, "is not a mapping of keys to values");
-	warn_unknown(file);
+	if (doc->kind != PD_DICT)
+		pj_raise(file, doc, "is not a mapping of keys to values");
+	warn_unknown(file, doc);
 	for (int i = 0; i < lengthof(sections); i++)
 	{
-		PdDoc	   *list = pd_get(file->parsed, sections[i]);
+		PdDoc	   *list = pd_get(doc, sections[i]);
 
-		if (!pd_is_null(list))
+		if (list != NULL)
 			load_section(load, file, sections[i], list);
 	}
-	file->parsed = NULL;
 }
 
 void

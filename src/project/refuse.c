@@ -44,31 +44,48 @@ check_owner(const PjFile *file, const PdDoc *owner, const char *what, const char
 			   psprintf("%s owner must have at least one of 'name' or 'email'.", kind));
 }
 
-/* Each may stand in the entry or in its config; together they may not. */
+/* One of them, beside "config" or in it; a table may say that it has no field. */
 static void
-check_loaded_at(const PjFile *file, const PdDoc *entry, bool has_field, const char *level)
+check_loaded_at(const PjFile *file, const PdDoc *entry, bool table)
 {
 	const PdDoc *config = pd_get(entry, "config");
-	const PdDoc *query = pd_get(entry, "loaded_at_query");
+	bool		has_field = table ? pj_says_loaded_at_field(entry)
+		: pd_truth(pd_get(entry, "loaded_at_field")) || pd_truth(pd_get(config, "loaded_at_field"));
 
-	if (pd_equals(pd_get(entry, "loaded_at_field"), ""))
-		pj_raise(file, pd_get(entry, "loaded_at_field"), "loaded_at_field cannot be an empty string.");
-	if (!pd_truth(query))
-		query = pd_get(config, "loaded_at_query");
-	if (has_field && pd_truth(query))
-		pj_raise(file, query,
-				 "Cannot specify both loaded_at_field and loaded_at_query at %s level.", level);
+	if (has_field &&
+		(pd_truth(pd_get(entry, "loaded_at_query")) || pd_truth(pd_get(config, "loaded_at_query"))))
+		pj_raise(file, entry,
+				 "Cannot specify both loaded_at_field and loaded_at_query at %s level.",
+				 table ? "table" : "source");
+}
+
+static void
+check_place(const PjFile *file, const PdDoc *entry)
+{
+	const PdDoc *field = pd_get(entry, "loaded_at_field");
+	const PdDoc *freshness = pd_get(pd_get(entry, "config"), "freshness");
+
+	if (pd_equals(field, ""))
+		pj_raise(file, field, "loaded_at_field cannot be an empty string.");
+	if (!pd_is_null(freshness) && freshness->kind != PD_DICT)
+		pj_raise(file, freshness, "\"freshness\" must be a mapping, not %s", pd_kind_name(freshness));
 }
 
 static void
 check_source(const PjFile *file, const PdDoc *source)
 {
 	const PdDoc *tables = pd_get(source, "tables");
+	const PdDoc *meta = pd_get(pd_get(source, "config"), "meta");
 
-	check_loaded_at(file, source, pd_truth(pd_get(source, "loaded_at_field")) ||
-					pd_truth(pd_get(pd_get(source, "config"), "loaded_at_field")), "source");
+	check_place(file, source);
+	if (meta != NULL && meta->kind != PD_DICT)
+		pj_raise(file, meta, "\"meta\" must be a mapping, not %s", pd_kind_name(meta));
 	for (int i = 0; pd_is(tables, PD_LIST) && i < tables->n; i++)
-		check_loaded_at(file, tables->u.items[i], pj_says_loaded_at_field(tables->u.items[i]), "table");
+	{
+		check_place(file, tables->u.items[i]);
+		check_loaded_at(file, tables->u.items[i], true);
+		check_loaded_at(file, source, false);
+	}
 }
 
 static void
@@ -89,6 +106,43 @@ check_metric_name(const PjFile *file, const PdDoc *name, const char *what)
 			   psprintf("The metric name '%s' is invalid.  It %s", pd_text(name), wrong));
 }
 
+/* "28 days": a count and a grain, with one space between */
+static void
+check_window(const PjFile *file, const PdDoc *dict, const char *key)
+{
+	const PdDoc *window = pd_get(dict, key);
+	const char *text = pd_text(window);
+	int			digits;
+
+	if (text == NULL)
+		return;
+	digits = strspn(text, "0123456789");
+	if (strchr(text, ' ') == NULL || strchr(text, ' ') != strrchr(text, ' '))
+		pj_raise(file, window,
+				 "Invalid window (%s) in cumulative/conversion metric. Should be of the form `<count> <granularity>`, e.g., `28 days`",
+				 text);
+	if (digits == 0 || text[digits] != ' ')
+		pj_raise(file, window,
+				 "Invalid count (%.*s) in cumulative/conversion metric window string: (%s)",
+				 (int) strcspn(text, " "), text, text);
+}
+
+static void
+check_windows(const PjFile *file, const PdDoc *metric)
+{
+	const PdDoc *params = pd_get(metric, "type_params");
+	const PdDoc *inputs = pd_get(params, "metrics");
+
+	check_window(file, params, "window");
+	check_window(file, pd_get(params, "numerator"), "offset_window");
+	check_window(file, pd_get(params, "denominator"), "offset_window");
+	check_window(file, pd_get(params, "conversion_type_params"), "window");
+	if (pg_strcasecmp(pd_get_text(metric, "type"), "cumulative") == 0)
+		check_window(file, pd_get(params, "cumulative_type_params"), "window");
+	for (int i = 0; pd_is(inputs, PD_LIST) && i < inputs->n; i++)
+		check_window(file, inputs->u.items[i], "offset_window");
+}
+
 /* Letters of any language, digits, _ and -. */
 static void
 warn_exposure_name(const PjFile *file, const PdDoc *name)
@@ -104,6 +158,25 @@ warn_exposure_name(const PjFile *file, const PdDoc *name)
 }
 
 void
+pj_check_arguments(const PjFile *file, const PdDoc *function)
+{
+	const PdDoc *arguments = pd_get(function, "arguments");
+	bool		defaulted = false;
+
+	for (int i = 0; pd_is(arguments, PD_LIST) && i < arguments->n; i++)
+	{
+		const PdDoc *argument = arguments->u.items[i];
+		bool		has = !pd_is_null(pd_get(argument, "default_value"));
+
+		if (defaulted && !has)
+			pj_raise(file, argument,
+					 "Non-defaulted argument '%s' of function '%s' comes after a defaulted argument. Non-defaulted arguments cannot come after defaulted arguments.",
+					 pd_get_text(argument, "name"), pd_get_text(function, "name"));
+		defaulted |= has;
+	}
+}
+
+void
 pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 {
 	const PdDoc *name = pd_get(entry, "name");
@@ -112,18 +185,26 @@ pj_check_entry(const PjFile *file, const char *section, PdDoc *entry)
 								pd_scalar_text(name));
 	PjMisfit	misfit;
 
-	/* A source that overrides one of a package says what it likes. */
 	if (strcmp(section, "sources") == 0 && pd_get(entry, "overrides") != NULL)
+	{
+		if (!pj_schema_fits("source_patch", entry, &misfit))
+			raise_misfit(file, &misfit, what);
 		return;
+	}
 	if (!pj_schema_fits(section, entry, &misfit))
 		raise_misfit(file, &misfit, what);
 	pj_schema_settle(section, entry);
-	if (strcmp(section, "sources") == 0)
+	if (strcmp(section, "models") == 0)
+		pj_check_model_entry(file, entry);
+	else if (strcmp(section, "sources") == 0)
 		check_source(file, entry);
 	else if (strcmp(section, "groups") == 0)
 		check_owner(file, pd_get(entry, "owner"), what, "Group");
 	else if (strcmp(section, "metrics") == 0)
+	{
 		check_metric_name(file, name, what);
+		check_windows(file, entry);
+	}
 	else if (strcmp(section, "exposures") == 0)
 	{
 		check_owner(file, pd_get(entry, "owner"), what, "Exposure");
@@ -183,6 +264,104 @@ check_dispatch(const PjFile *file, const PdDoc *dispatch)
 	}
 }
 
+/* >=1.0.0, of all three numbers */
+static bool
+is_requirement(const char *s)
+{
+	s += *s == '>' || *s == '<' ? 1 : 0;
+	s += *s == '=' ? 1 : 0;
+	for (int i = 0; i < 3; i++)
+	{
+		int			digits = strspn(s, "0123456789");
+
+		if (digits == 0 || (digits > 1 && *s == '0') || (i < 2 && s[digits] != '.'))
+			return false;
+		s += digits + (i < 2 ? 1 : 0);
+	}
+	return s[strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-.+")] == '\0';
+}
+
+static void
+check_requirement(const PjFile *file, const PdDoc *given, const char *text)
+{
+	if (!is_requirement(text))
+		pj_raise(file, given,
+				 "\"%s\" is not a valid semantic version: require-dbt-version must be as \">=1.0.0\", or several of that",
+				 text);
+}
+
+static void
+check_requirements(const PjFile *file, const PdDoc *given)
+{
+	for (int i = 0; pd_is(given, PD_LIST) && i < given->n; i++)
+		check_requirement(file, given, pd_scalar_text(given->u.items[i]));
+	for (const char *p = pd_text(given); p != NULL;)
+	{
+		int			len = strcspn(p, ",");
+
+		check_requirement(file, given, pnstrdup(p, len));
+		p = p[len] == ',' ? p + len + 1 : NULL;
+	}
+}
+
+/* Names that templates have for something else. */
+static void
+check_project_name(const PjFile *file, const PdDoc *name)
+{
+	static const char reserved[] =
+		" _sql_results adapter api column config context database dbt dbt_postgres env env_var "
+		"exceptions execute flags fromjson fromyaml graph invocation_id load_agate_table load_result "
+		"log model modules post_hooks pre_hooks ref render return run_started_at schema source sql "
+		"sql_now store_result store_raw_result target this tojson toyaml try_or_compiler_error var write ";
+
+	if (strstr(reserved, psprintf(" %s ", pd_text(name))) != NULL)
+		pj_raise(file, name, "Invalid project name: %s is a reserved word", pd_text(name));
+}
+
+static bool
+is_package(const PdDoc *package)
+{
+	static const char *const keys[] = {"package", "local", "git", "tarball", "private"};
+
+	for (int i = 0; i < lengthof(keys); i++)
+		if (pd_get(package, keys[i]) != NULL)
+			return true;
+	return false;
+}
+
+void
+pj_check_packages(const PjFile *file, const PdDoc *list)
+{
+	static const char *const kinds[][2] = {{"package", "hub"}, {"local", "local"}, {"git", "git"}};
+
+	if (!pd_is(list, PD_LIST))
+		pj_raise(file, list, "\"packages\" must be a list");
+	for (int i = 0; i < list->n; i++)
+	{
+		const PdDoc *package = list->u.items[i];
+		const char *name = pd_get_text(package, "package");
+
+		if (!is_package(package))
+			pj_raise(file, package,
+					 "%s is not valid under any of the given schemas: a package is one of package, git, local, tarball and private",
+					 pd_to_json(package));
+		for (int k = 0; k < lengthof(kinds); k++)
+			if (pd_equals(pd_get(package, kinds[k][0]), ""))
+				pj_raise(file, package, "A %s package is missing the value. It is a required property.",
+						 kinds[k][1]);
+		if (name == NULL || strchr(name, '{') != NULL)
+			continue;
+		if (!pd_truth(pd_get(package, "version")))
+			pj_raise(file, package,
+					 "%s is missing the version. When installing from the Hub package index, version is a required property",
+					 name);
+		if (strchr(name, '/') == NULL)
+			pj_raise(file, package,
+					 "%s was not found in the package index. Packages on the index require a namespace, e.g dbt-labs/dbt_utils",
+					 name);
+	}
+}
+
 void
 pj_check_project(const PjFile *file, const PdDoc *doc)
 {
@@ -201,6 +380,8 @@ pj_check_project(const PjFile *file, const PdDoc *doc)
 	if (!pd_is_null(config_version) && !pd_equal(config_version, pd_int(2)))
 		pj_raise(file, config_version, "Got an unexpected project version=%s, expected 2",
 				 pd_scalar_text(config_version));
+	check_project_name(file, pd_get(doc, "name"));
+	check_requirements(file, pd_get(doc, "require-dbt-version"));
 	check_dispatch(file, pd_get(doc, "dispatch"));
 	if (pd_truth(pd_get(doc, "tests")) && pd_truth(pd_get(doc, "data_tests")))
 		refuse(file, pd_get(doc, "tests"), "",
@@ -254,25 +435,18 @@ is_color(const char *color)
 		strstr(names, psprintf(" %s ", asc_tolower(color, len))) != NULL;
 }
 
-/* A configuration that fits its schema and makes no sense. */
+/* A configuration that makes no sense. */
 static const char *
-contradiction(const PjNode *node)
+contradiction(const PjNode *node, const PdDoc *config)
 {
-	const PdDoc *config = node->config;
-	const char *materialized = pd_get_text(config, "materialized");
 	const char *color = pd_get_text(pd_get(config, "docs"), "node_color");
 	const PdDoc *change = pd_get(config, "on_schema_change");
 	const PdDoc *after = pd_get(pd_get(config, "freshness"), "build_after");
 
-	if ((strcmp(node->resource_type, "seed") == 0 || strcmp(node->resource_type, "test") == 0 ||
-		 (strcmp(node->resource_type, "snapshot") == 0 && node->enabled)) &&
-		pd_truth(pd_get(config, "materialized")) && strcmp(materialized, node->resource_type) != 0)
-		return psprintf("A %s must have a materialized value of '%s'", node->resource_type,
-						node->resource_type);
 	if (color != NULL && *color != '\0' && !is_color(color))
 		return psprintf("Invalid color name for docs.node_color: %s. It is neither a valid HTML color name nor a valid HEX code.",
 						color);
-	if (materialized != NULL && strcmp(materialized, "incremental") == 0 &&
+	if (pd_equals(pd_get(config, "materialized"), "incremental") &&
 		pd_truth(pd_get(pd_get(config, "contract"), "enforced")) &&
 		!pd_equals(change, "append_new_columns") && !pd_equals(change, "fail"))
 		return psprintf("Invalid value for on_schema_change: %s. Models materialized as incremental with contracts enabled must set on_schema_change to 'append_new_columns' or 'fail'",
@@ -285,7 +459,19 @@ contradiction(const PjNode *node)
 	return NULL;
 }
 
-/* What is asked of a snapshot only once all of it is known. */
+/*
+ * Each level of dbt_project.yml, each entry of a YAML file and all config()
+ * calls together must make sense with what was said before.
+ */
+void
+pj_check_step(const PjNode *node, const PdDoc *config)
+{
+	const char *wrong = contradiction(node, config);
+
+	if (wrong != NULL)
+		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
+}
+
 static const char *
 contradiction_of_snapshot(const PdDoc *config)
 {
@@ -303,7 +489,29 @@ contradiction_of_snapshot(const PdDoc *config)
 		return "A snapshot configured with the timestamp strategy must specify an updated_at configuration.";
 	if (strcmp(strategy, "timestamp") == 0 && pd_truth(columns))
 		return "A 'timestamp' snapshot should not have 'check_cols'";
+	if (pd_truth(pd_get(config, "materialized")) &&
+		!pd_equals(pd_get(config, "materialized"), "snapshot"))
+		return "A snapshot must have a materialized value of 'snapshot'";
 	return NULL;
+}
+
+/* What is asked of a snapshot only once all of it is known. */
+void
+pj_check_snapshot(const PjNode *node)
+{
+	const char *wrong = contradiction_of_snapshot(node->config);
+
+	if (wrong != NULL)
+		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
+}
+
+static bool
+is_severity(const PdDoc *severity)
+{
+	const char *word = pd_text(severity);
+
+	return !pd_truth(severity) ||
+		(word != NULL && (pg_strcasecmp(word, "warn") == 0 || pg_strcasecmp(word, "error") == 0));
 }
 
 void
@@ -311,7 +519,7 @@ pj_check_config(const PjNode *node)
 {
 	const char *kind = psprintf("%s_config", node->resource_type);
 	const PdDoc *severity = pd_get(node->config, "severity");
-	const char *wrong;
+	const PdDoc *materialized = pd_get(node->config, "materialized");
 	PjMisfit	misfit;
 	PjFile		patch = {0};
 	const PjFile *file;
@@ -326,15 +534,12 @@ pj_check_config(const PjNode *node)
 		misfit.doc = &place;
 		raise_misfit(file, &misfit, psprintf("config of %s - ", node->unique_id));
 	}
-	if (strcmp(node->resource_type, "test") == 0 && pd_text(severity) != NULL &&
-		pg_strcasecmp(pd_text(severity), "warn") != 0 &&
-		pg_strcasecmp(pd_text(severity), "error") != 0)
+	if (strcmp(node->resource_type, "test") == 0 && !is_severity(severity))
 		pj_raise(node->file, NULL, "config of %s: Severity must be either 'warn' or 'error'. Got '%s'",
-				 node->unique_id, pd_text(severity));
-	wrong = contradiction(node);
-	if (wrong == NULL && strcmp(node->resource_type, "snapshot") == 0 && node->enabled)
-		wrong = contradiction_of_snapshot(node->config);
-	if (wrong != NULL)
-		pj_raise(node->file, NULL, "config of %s: %s", node->unique_id, wrong);
+				 node->unique_id, pd_scalar_text(severity));
+	if ((strcmp(node->resource_type, "seed") == 0 || strcmp(node->resource_type, "test") == 0) &&
+		pd_truth(materialized) && !pd_equals(materialized, node->resource_type))
+		pj_raise(node->file, NULL, "config of %s: A %s must have a materialized value of '%s'",
+				 node->unique_id, node->resource_type, node->resource_type);
 	pj_schema_settle(kind, node->config);
 }

@@ -324,12 +324,31 @@ depend_on_metric_of(PjLoad *load, PjNode *metric, const PdDoc *value)
 }
 
 static void
+check_metric(const PjNode *metric, const char *type, const PdDoc *params)
+{
+	if ((strcmp(type, "simple") == 0 || strcmp(type, "cumulative") == 0) &&
+		pd_is_null(pd_get(params, "measure")))
+		pj_raise(metric->file, NULL, "metric '%s' should have a measure defined, but it does not.",
+				 metric->name);
+	if (strcmp(type, "conversion") == 0 && pd_is_null(pd_get(params, "conversion_type_params")))
+		pj_raise(metric->file, NULL,
+				 "%s is a conversion metric and must have conversion_type_params defined.",
+				 metric->name);
+	if (strcmp(type, "ratio") == 0 && (pd_is_null(pd_get(params, "numerator")) ||
+									   pd_is_null(pd_get(params, "denominator"))))
+		pj_raise(metric->file, NULL,
+				 "Invalid ratio metric '%s'. Both a numerator and denominator must be specified",
+				 metric->name);
+}
+
+static void
 resolve_metric(PjLoad *load, PjNode *metric)
 {
 	PdDoc	   *params = pd_get(metric->more, "type_params");
 	PdDoc	   *conversion = pd_get(params, "conversion_type_params");
 	PdDoc	   *inputs = pd_get(params, "metrics");
 
+	check_metric(metric, pd_get_text(metric->more, "type"), params);
 	depend_on_measure_of(load, metric, params, "measure");
 	depend_on_measure_of(load, metric, conversion, "base_measure");
 	depend_on_measure_of(load, metric, conversion, "conversion_measure");
@@ -342,13 +361,23 @@ resolve_metric(PjLoad *load, PjNode *metric)
 /* ---------- unit tests ---------- */
 
 static bool
-version_listed(const PdDoc *list, const PjNode *model)
+is_listed(const PdDoc *list, const PdDoc *version)
 {
 	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
-		if (model->version != NULL &&
-			strcmp(pd_scalar_text(list->u.items[i]), pd_scalar_text(model->version)) == 0)
+		if (pd_equal(list->u.items[i], version))
 			return true;
 	return false;
+}
+
+/* Is it meant by {include: a list} or {exclude: a list}? Nothing at all means all. */
+static bool
+is_version_tested(const PdDoc *versions, const PdDoc *version)
+{
+	if (pd_is_null(versions))
+		return true;
+	if (pd_truth(pd_get(versions, "exclude")))
+		return !is_listed(pd_get(versions, "exclude"), version);
+	return is_listed(pd_get(versions, "include"), version);
 }
 
 static PjNode *
@@ -367,72 +396,122 @@ copy_for_version(PjLoad *load, const PjNode *test, const PjNode *model)
 	return copy;
 }
 
-/* Does another one stand for this one, which has its id? An enabled one does. */
-static bool
-has_twin_before(const List *models, const PjNode *model)
+/* "name", or "name version"; one that is disabled if there is no other. */
+static PjNode *
+tested_model(const PjLoad *load, const PjNode *test)
 {
+	char	   *name = pstrdup(pd_get_text(test->more, "model"));
+	char	   *space = strchr(name, ' ');
+	PdDoc	   *version = space != NULL ? pd_string(space + 1) : NULL;
+	PjNode	   *found = NULL;
 	ListCell   *lc;
-	bool		before = true;
 
-	foreach(lc, models)
+	if (space != NULL)
+		*space = '\0';
+	foreach(lc, (List *) pj_table_get(load->by_name, name))
 	{
-		const PjNode *other = lfirst(lc);
+		PjNode	   *node = lfirst(lc);
 
-		if (other == model)
-			before = false;
-		else if (strcmp(other->unique_id, model->unique_id) == 0 && !model->enabled &&
-				 (before || other->enabled))
-			return true;
+		if (node->project == test->project && fits_ref(node, version) &&
+			(found == NULL || node->enabled))
+			found = node;
 	}
+	if (found == NULL || !is_kind(found, "model"))
+		pj_raise(test->file, NULL,
+				 "Unable to find model '%s.%s' for unit test '%s' in %s", test->project->name,
+				 pd_get_text(test->more, "model"), test->name, test->original_path);
+	return found;
+}
+
+static bool
+has_input_this(const PjNode *test)
+{
+	const PdDoc *given = pd_get(test->more, "given");
+
+	for (int i = 0; i < given->n; i++)
+		if (pd_equals(pd_get(given->u.items[i], "input"), "this"))
+			return true;
 	return false;
+}
+
+static void
+check_incremental(const PjNode *test, const PjNode *model)
+{
+	const PdDoc *override = pd_get(pd_get(pd_get(test->more, "overrides"), "macros"),
+								   "is_incremental");
+	ListCell   *lc;
+
+	foreach(lc, model->macros)
+	{
+		if (strcmp(lfirst(lc), "macro.dbt.is_incremental") != 0)
+			continue;
+		if (!pd_is(override, PD_BOOL))
+			pj_raise(test->file, NULL,
+					 "Boolean override for 'is_incremental' must be provided for unit test '%s' in model '%s': overrides: {macros: {is_incremental: true}}, or false",
+					 test->name, model->name);
+		if (override->u.boolean && !has_input_this(test))
+			pj_raise(test->file, NULL,
+					 "Unit test '%s' for incremental model '%s' must have a 'this' input", test->name,
+					 model->name);
+	}
 }
 
 /* A unit test of a model with versions is one for each that it is for. */
 static void
-resolve_unit_test(PjLoad *load, PjNode *test)
+test_versions(PjLoad *load, PjNode *test, const PjNode *model)
 {
-	const char *name = pd_get_text(test->more, "model");
-	PdDoc	   *versions = pd_get(test->more, "versions");
-	List	   *models = list_copy(pj_table_get(load->by_name, name));
+	const PdDoc *versions = pd_get(test->more, "versions");
 	const PjNode whole = *test;
-	int			found = 0;
 	ListCell   *lc;
 
-	foreach(lc, models)
+	foreach(lc, list_copy(pj_table_get(load->by_name, model->name)))
 	{
-		PjNode	   *model = lfirst(lc);
-		PjNode	   *own = test;
+		PjNode	   *one = lfirst(lc);
+		PjNode	   *own;
 
-		if (!is_kind(model, "model") || model->project != test->project ||
-			has_twin_before(models, model))
+		if (!is_kind(one, "model") || one->project != test->project || !one->enabled ||
+			one->version == NULL || !is_version_tested(versions, one->version))
 			continue;
-		if (pd_get(versions, "include") && !version_listed(pd_get(versions, "include"), model))
-			continue;
-		if (pd_get(versions, "exclude") && version_listed(pd_get(versions, "exclude"), model))
-			continue;
-		found++;
-		if (model->version != NULL)
-		{
-			own = copy_for_version(load, &whole, model);
-			load->nodes = lappend(load->nodes, own);
-			test->enabled = false;
-			test->unique_id = NULL;
-		}
-		if (!model->enabled)
-		{
-			own->enabled = false;
-			own->config = pd_copy_top(own->config);
-			pd_put(own->config, "enabled", pd_bool(false));
-			continue;
-		}
-		own->schema = model->schema;
-		own->group = model->group;
-		depend(own, model);
+		own = copy_for_version(load, &whole, one);
+		own->schema = one->schema;
+		own->group = one->group;
+		depend(own, one);
+		load->nodes = lappend(load->nodes, own);
+		test->enabled = false;
+		test->unique_id = NULL;
 	}
-	if (found == 0)
+	if (test->unique_id != NULL)
 		pj_raise(test->file, NULL,
-				 "Unable to find model '%s.%s' for unit test '%s' in %s", test->project->name, name,
-				 test->name, test->original_path);
+				 "Unit test '%s' referenced a version of '%s' which was not found.", test->name,
+				 model->name);
+}
+
+static void
+resolve_unit_test(PjLoad *load, PjNode *test)
+{
+	const PdDoc *versions = pd_get(test->more, "versions");
+	PjNode	   *model = tested_model(load, test);
+
+	if (!model->enabled)
+	{
+		test->enabled = false;
+		test->config = pd_copy_top(test->config);
+		pd_put(test->config, "enabled", pd_bool(false));
+		return;
+	}
+	check_incremental(test, model);
+	if (model->version != NULL)
+	{
+		test_versions(load, test, model);
+		return;
+	}
+	if (pd_truth(pd_get(versions, "include")) || pd_truth(pd_get(versions, "exclude")))
+		pj_raise(test->file, NULL,
+				 "Unit test '%s' should not have a versions include or exclude when referencing non-versioned model '%s'",
+				 test->name, model->name);
+	test->schema = model->schema;
+	test->group = model->group;
+	depend(test, model);
 }
 
 /* ---------- rules ---------- */
@@ -475,7 +554,8 @@ check_groups(PjLoad *load)
 	foreach(lc, load->nodes)
 	{
 		PjNode	   *node = lfirst(lc);
-		bool		known = node->group == NULL;
+		bool		known = node->group == NULL || is_kind(node, "exposure") ||
+			is_kind(node, "function");
 
 		for (int i = 0; !known && i < load->groups->n; i++)
 			known = pd_equals(pd_get(load->groups->u.entries[i].value, "name"), node->group);
@@ -495,6 +575,31 @@ check_node(const PjNode *node)
 		pj_raise(node->file, NULL,
 				 "Node %s with 'ephemeral' materialization has an invalid value (public) for the access field",
 				 node->unique_id);
+}
+
+/* Unless a flag says otherwise, names have no spaces. */
+static void
+check_spaces(const PjLoad *load)
+{
+	PdDoc	   *flag = pd_get(load->flags, "require_resource_names_without_spaces");
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, load->nodes)
+	{
+		const PjNode *node = lfirst(lc);
+
+		if (node->enabled && node->unique_id != NULL && strchr(node->name, ' ') != NULL &&
+			(can_be_referred_to(node) || is_kind(node, "test") || is_kind(node, "analysis")))
+			appendStringInfo(&names, "%s'%s' (%s)", names.len > 0 ? ", " : "", node->unique_id,
+							 node->original_path);
+	}
+	if (names.len > 0 && (flag == NULL || pd_truth(flag)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("Resource names cannot contain spaces."),
+				 errdetail("They are %s.", names.data),
+				 errhint("Rename them so that their names do not contain any spaces.")));
 }
 
 /* ---------- cycles ---------- */
@@ -635,6 +740,8 @@ pj_resolve(PjLoad *load)
 		if (!node->enabled)
 			continue;
 		check_node(node);
+		if (is_kind(node, "snapshot"))
+			pj_check_snapshot(node);
 		resolve_refs(load, node);
 		resolve_sources(load, node);
 		resolve_metrics(load, node);
@@ -647,6 +754,8 @@ pj_resolve(PjLoad *load)
 	}
 	index_nodes(load);
 	check_groups(load);
+	check_spaces(load);
+	pj_check_microbatch(load);
 	pj_check_unique(load);
 	pj_check_own(load);
 	check_cycles(load);

@@ -26,7 +26,7 @@
 	"name!=s description=s meta=m data_type=s? constraints=[m] docs=@docs config=m "
 #define TESTED "data_tests=[m|s] tests=[m|s] "
 #define NODE_CONFIG \
-	"enabled=b alias=s? schema=s? database=s? tags=[s]|s meta=m group=s? materialized=s " \
+	"enabled=b alias=s? schema=s? database=s? tags=[s]|s meta=m group=s? static_analysis=s|b? materialized=s " \
 	"incremental_strategy=s? persist_docs=m quoting=m column_types=m full_refresh=b? unique_key=s|[s]? " \
 	"on_schema_change=s? on_configuration_change=<apply,continue,fail> grants=m packages=[s] docs=@docs " \
 	"contract=@contract "
@@ -56,6 +56,8 @@ static const struct
 	{"data_tests", NODE "*"},
 	/* what they hold */
 	{"table", NODE TESTED "columns=[@column] loaded_at_field=s? loaded_at_query=s? identifier=s? quoting=@quoting freshness=@freshness? external=@external? tags=[s] *"},
+	{"source_patch", "name!=s overrides!=s config=m description=s? meta=m? database=s? schema=s? loader=s? quoting=@quoting? freshness=@freshness? loaded_at_field=s? loaded_at_query=s? tables=[@table_patch]? tags=[s]? unrendered_database=s? unrendered_schema=s? "},
+	{"table_patch", "name!=s description=s? meta=m? data_type=s? docs=@docs? loaded_at_field=s? loaded_at_query=s? identifier=s? quoting=@quoting freshness=@freshness? external=@external? tags=[s]? data_tests=[m|s]? tests=[m|s]? columns=[@column]? "},
 	{"column", NODE TESTED "quote=b? tags=[s] granularity=" GRAIN "? *"},
 	{"bare_column", NODE "*"},
 	{"version", "v!=s|n defined_in=s? description=s access=s? config=m constraints=[m] docs=@docs data_tests=[m|s]? tests=[m|s]? columns=[m] deprecation_date=s? "},
@@ -93,14 +95,17 @@ static const struct
 	{"overrides", "macros=m vars=m env_vars=m "},
 	{"include", "include=[s|n]? exclude=[s|n]? "},
 	/* dbt_project.yml */
-	{"project", "name!=s config-version=i? version=a project-root=s? source-paths=[s]? model-paths=[s]? macro-paths=[s]? data-paths=[s]? seed-paths=[s]? test-paths=[s]? analysis-paths=[s]? docs-paths=[s]? asset-paths=[s]? function-paths=[s]? target-path=s? snapshot-paths=[s]? clean-targets=[s]? profile=s? log-path=s? packages-install-path=s? quoting=@project_quoting? on-run-start=[s]|s? on-run-end=[s]|s? require-dbt-version=[s]|s? dispatch=[m] models=m seeds=m snapshots=m analyses=m sources=m tests=m data_tests=m unit_tests=m metrics=m semantic-models=m saved-queries=m exposures=m functions=m vars=m? packages=[m] query-comment=m|s? restrict-access=b dbt-cloud=m? flags=m "},
+	{"project", "name!=s config-version=i? version=a project-root=s? source-paths=[s]? model-paths=[s]? macro-paths=[s]? data-paths=[s]? seed-paths=[s]? test-paths=[s]? analysis-paths=[s]? docs-paths=[s]? asset-paths=[s]? function-paths=[s]? target-path=s? snapshot-paths=[s]? clean-targets=[s]? profile=s? log-path=s? packages-install-path=s? quoting=@project_quoting? on-run-start=[s]|s? on-run-end=[s]|s? require-dbt-version=[s]|s? dispatch=[m] models=m? seeds=m? snapshots=m? analyses=m sources=m tests=m data_tests=m unit_tests=m metrics=m semantic-models=m saved-queries=m exposures=m functions=m vars=m? packages=[m] query-comment=@query_comment|s? restrict-access=b dbt-cloud=m? flags=m "},
+	{"query_comment", "comment=s append=b? job-label=b "},
 	{"project_quoting", "schema=b? database=b? project=b? identifier=b? snowflake_ignore_case=b? "},
 	/* configuration of nodes, when it is complete */
 	{"model_config", NODE_CONFIG "access=<private,protected,public> freshness=@model_freshness? *"},
 	{"model_freshness", "build_after=@build_after *"},
 	{"build_after", "count=i? period=<minute,hour,day>? updates_on=<all,any> *"},
+	{"function_config", NODE_CONFIG "type=<scalar,aggregate,table> volatility=<deterministic,stable,non-deterministic>? runtime_version=s? entry_point=s? *"},
 	{"seed_config", NODE_CONFIG "delimiter=s quote_columns=b? *"},
-	{"snapshot_config", NODE_CONFIG "strategy=s? target_schema=s? target_database=s? updated_at=s? check_cols=s|[s]? dbt_valid_to_current=s? *"},
+	{"snapshot_config", NODE_CONFIG "strategy=s? target_schema=s? target_database=s? updated_at=s? check_cols=s|[s]? snapshot_meta_column_names=@meta_columns dbt_valid_to_current=s? *"},
+	{"meta_columns", "dbt_valid_to=s? dbt_valid_from=s? dbt_scd_id=s? dbt_updated_at=s? dbt_is_deleted=s? *"},
 	{"test_config", "enabled=b alias=s? schema=s? database=s? tags=[s]|s meta=m group=s? materialized=s store_failures=b? store_failures_as=s? where=s? limit=i? fail_calc=s warn_if=s error_if=s *"},
 	{"source_config", "enabled=b freshness=@freshness? loaded_at_field=s? loaded_at_query=s? meta=m tags=[s]|s *"},
 	{"exposure_config", "enabled=b tags=[s]|s meta=m *"},

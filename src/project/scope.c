@@ -582,6 +582,16 @@ hooks_value(PjScope *scope, const char *name)
 
 static JinjaValue *builtins_get(void *arg, const char *name);
 
+static JinjaValue *
+model_value(PjScope *scope)
+{
+	PdDoc	   *doc = pj_node_doc(scope->node);
+
+	if (scope->host.execute && strcmp(scope->node->resource_type, "model") == 0)
+		pj_name_foreign_keys(scope->load, scope->node, doc);
+	return pj_doc_value(scope->env, doc);
+}
+
 /* What only templates of a node have. */
 static JinjaValue *
 node_name(PjScope *scope, const char *name)
@@ -611,7 +621,7 @@ node_name(PjScope *scope, const char *name)
 	if (strcmp(name, "this") == 0 && scope->node != NULL)
 		return own_relation(scope);
 	if (strcmp(name, "model") == 0 && scope->node != NULL)
-		return pj_doc_value(env, pj_node_doc(scope->node));
+		return model_value(scope);
 	if (strcmp(name, "schema") == 0 && scope->node != NULL)
 		return jinja_string(env, scope->node->schema ? scope->node->schema : "");
 	if (strcmp(name, "database") == 0)

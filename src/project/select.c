@@ -271,7 +271,12 @@ depth_of(const PdDoc *doc, const char *key)
 {
 	PdDoc	   *value = pd_get(doc, key);
 
-	return pd_is(value, PD_INT) || pd_is(value, PD_STRING) ? atoi(value->u.text) : -1;
+	if (pd_is_null(value))
+		return -1;
+	if ((value->kind != PD_INT && value->kind != PD_STRING) ||
+		value->u.text[strspn(value->u.text, "0123456789")] != '\0')
+		raise_definition(doc, "a depth must be a number");
+	return atoi(value->u.text);
 }
 
 static Spec *
@@ -344,6 +349,8 @@ parse_method(const DpipeGraph *graph, const PdDoc *doc, DpipeIndirect indirect, 
 	s->childrens_parents = pd_truth(pd_get(doc, "childrens_parents"));
 	s->parents = pd_truth(pd_get(doc, "parents"));
 	s->children = pd_truth(pd_get(doc, "children"));
+	if (s->childrens_parents && s->children)
+		raise_definition(doc, "\"childrens_parents\" and \"children\" are incompatible");
 	s->parents_depth = depth_of(doc, "parents_depth");
 	s->children_depth = depth_of(doc, "children_depth");
 	if (pd_get_text(doc, "indirect_selection") != NULL)
@@ -363,12 +370,53 @@ parse_definition(const DpipeGraph *graph, const PdDoc *doc, DpipeIndirect indire
 		return parse_criterion(pd_text(doc), indirect);
 	if (!pd_is(doc, PD_DICT))
 		raise_definition(doc != NULL ? doc : pd_null(), "expected a string or a mapping");
+	if (pd_get(doc, "union") != NULL && pd_get(doc, "intersection") != NULL)
+		raise_definition(doc, "only one of \"union\" and \"intersection\" is allowed in a definition");
 	if (pd_get(doc, "union") != NULL)
 		return parse_group(graph, SPEC_UNION, pd_get(doc, "union"), indirect, depth + 1);
 	if (pd_get(doc, "intersection") != NULL)
 		return parse_group(graph, SPEC_INTERSECTION, pd_get(doc, "intersection"), indirect,
 						   depth + 1);
 	return parse_method(graph, doc, indirect, depth + 1);
+}
+
+/* One selector refers to those before it. */
+void
+dpipe_check_selectors(const PdDoc *file)
+{
+	PdDoc	   *list = pd_get(file, "selectors");
+	PdDoc	   *known = pd_list();
+	DpipeGraph	graph = {.selectors = pd_dict()};
+	const char *chosen = NULL;
+
+	if (!pd_is_null(file) && !pd_is(list, PD_LIST))
+		raise_definition(file, "it must have a key \"selectors\" with a list");
+	pd_put(graph.selectors, "selectors", known);
+	for (int i = 0; pd_is(list, PD_LIST) && i < list->n; i++)
+	{
+		PdDoc	   *selector = list->u.items[i];
+		PdDoc	   *deflt = pd_get(selector, "default");
+
+		if (pd_get_text(selector, "name") == NULL)
+			raise_definition(selector, "a selector must have a name");
+		for (int k = 0; k < selector->n; k++)
+			if (!pd_equals(selector->u.entries[k].key, "name") &&
+				!pd_equals(selector->u.entries[k].key, "definition") &&
+				!pd_equals(selector->u.entries[k].key, "description") &&
+				!pd_equals(selector->u.entries[k].key, "default"))
+				raise_definition(selector, psprintf("unknown key \"%s\"",
+													pd_scalar_text(selector->u.entries[k].key)));
+		if (deflt != NULL && deflt->kind != PD_BOOL)
+			raise_definition(selector, "\"default\" must be true or false");
+		if (pd_truth(deflt) && chosen != NULL)
+			raise_definition(selector,
+							 psprintf("Found multiple selectors with `default: true`: %s and %s",
+									  chosen, pd_get_text(selector, "name")));
+		if (pd_truth(deflt))
+			chosen = pd_get_text(selector, "name");
+		(void) parse_definition(&graph, pd_get(selector, "definition"), DPIPE_INDIRECT_EAGER, 0);
+		pd_append(known, selector);
+	}
 }
 
 /* The selector that counts when nothing is said; NULL: none. */

@@ -215,10 +215,11 @@ pj_settle_paths(PjProject *project)
 static bool
 is_name(const char *name)
 {
-	if (name == NULL || (!isalpha((unsigned char) name[0]) && name[0] != '_'))
+	if (name == NULL || isdigit((unsigned char) name[0]) || name[0] == '\0')
 		return false;
+	/* Letters are those of any language. */
 	for (; *name; name++)
-		if (!isalnum((unsigned char) *name) && *name != '_')
+		if (!isalnum((unsigned char) *name) && *name != '_' && (unsigned char) *name < 128)
 			return false;
 	return true;
 }

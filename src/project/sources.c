@@ -260,7 +260,7 @@ static void
 add_table_tests(PjLoad *load, PjFile *file, PdDoc *source, PdDoc *table)
 {
 	PdDoc	   *columns = pd_get(table, "columns");
-	PdDoc	   *tests = pj_tests_of(file, table);
+	PdDoc	   *tests = pj_tests_of(file, table, false);
 	List	   *tags = NIL;
 
 	pj_add_texts(&tags, pd_get(source, "tags"));
@@ -270,7 +270,7 @@ add_table_tests(PjLoad *load, PjFile *file, PdDoc *source, PdDoc *table)
 	for (int i = 0; pd_is(columns, PD_LIST) && i < columns->n; i++)
 	{
 		PdDoc	   *column = columns->u.items[i];
-		PdDoc	   *own = pj_tests_of(file, column);
+		PdDoc	   *own = pj_tests_of(file, column, false);
 
 		for (int j = 0; own != NULL && j < own->n; j++)
 			pj_add_test(load, file, "sources", source, table, own->u.items[j], column, tags, NULL);

@@ -122,16 +122,29 @@ add_tag(PjNode *node, PdDoc *tag)
 	pd_append(node->tags, tag);
 }
 
-static void
-check_access(const PjNode *node)
+void
+pj_check_access(const PjFile *file, const PdDoc *access, const char *unique_id)
 {
 	static const char *const known[] = {"private", "protected", "public"};
 
 	for (int i = 0; i < lengthof(known); i++)
-		if (strcmp(node->access, known[i]) == 0)
+		if (pd_equals(access, known[i]))
 			return;
-	pj_raise(node->file, NULL,
-			 "Node %s has an invalid value (%s) for the access field", node->unique_id, node->access);
+	pj_raise(file, access, "Node %s has an invalid value (%s) for the access field: it must be private, protected or public",
+			 unique_id, pd_scalar_text(access));
+}
+
+/* What dbt_project.yml says must be right before a text adds to it. */
+static void
+check_levels(PjLoad *load, const PjNode *node)
+{
+	PjNode		bare = *node;
+
+	if (node->call_config->n == 0 || !pj_has_levels(load, node))
+		return;
+	bare.call_config = NULL;
+	bare.config = pj_node_config(load, &bare);
+	pj_check_config(&bare);
 }
 
 /*
@@ -160,7 +173,7 @@ pj_update_config(PjLoad *load, PjNode *node)
 		node->access = pd_get_text(node->config, "access");
 		if (node->access == NULL)
 			node->access = "protected";
-		check_access(node);
+		pj_check_access(node->file, pd_string(node->access), node->unique_id);
 	}
 	node->enabled = pd_truth(pd_get(node->config, "enabled"));
 	node->unnamed = true;
@@ -208,6 +221,7 @@ add_sql_node(PjLoad *load, PjFile *file)
 {
 	PjNode	   *node = pj_make_sql_node(load, file);
 
+	check_levels(load, node);
 	pj_update_config(load, node);
 	pj_add_node(load, node);
 }
@@ -244,6 +258,7 @@ add_snapshots(PjLoad *load, PjFile *file)
 		node->raw_code = pnstrdup(info->body, info->body_len);
 		node->checksum = file->checksum;
 		pj_parse_node_sql(load, node);
+		check_levels(load, node);
 		pj_update_config(load, node);
 		pj_add_node(load, node);
 	}

@@ -9,6 +9,7 @@ that dbt does not know are looked for as it does with the databases of its own
 vendors: with others it keeps silent about most of them.
 """
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -52,12 +53,15 @@ def verdict(top, files):
     return {"error": None if result.success else str(result.exception), "warnings": warnings, "nodes": nodes}
 
 
+def verdict_of(files):
+    with tempfile.TemporaryDirectory() as top:
+        return verdict(top, files)
+
+
 def main():
-    out = []
-    for files in json.load(sys.stdin):
-        with tempfile.TemporaryDirectory() as top:
-            out.append(verdict(top, files))
-    print(json.dumps(out))
+    # What dbt has loaded, workers have, too.
+    with multiprocessing.get_context("fork").Pool() as workers:
+        print(json.dumps(workers.map(verdict_of, json.load(sys.stdin), chunksize=4)))
 
 
 if __name__ == "__main__":

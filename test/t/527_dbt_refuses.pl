@@ -86,6 +86,45 @@ sub semantic
         . "measures: [{name: m, agg: $words{agg}, expr: id, non_additive_dimension: {name: at, window_choice: $words{window}}}]}]";
 }
 
+my $enforced = 'contract: {enforced: true}';
+my $column = 'columns: [{name: id, data_type: int}]';
+my $keyed = 'columns: [{name: id, constraints: [{type: primary_key}]}]';
+my $key = 'constraints: [{type: primary_key, columns: [id]}]';
+my $incremental = { 'models/a.sql' => 'select 1 as id {% if is_incremental() %}{% endif %}' };
+my %versions = ('models/a.sql' => undef, 'models/a_v1.sql' => 'select 1', 'models/a_v2.sql' => 'select 1 as b');
+my $two = { %versions, 'models/y.yml' => 'models: [{name: a, versions: [{v: 1}, {v: 2}]}]' };
+my $off = { map { ("models/$_.sql" => '{{ config(enabled=false) }}select 1') } qw(a sub/a sup/a) };
+
+sub versioned
+{
+    my ($versions, $more) = @_;
+    return ('models: [{name: a, ' . ($more ? "$more, " : '') . "versions: [$versions]}]", \%versions);
+}
+
+sub to_a_key
+{
+    my ($to) = @_;
+    return ("models: [{name: a, constraints: [{type: foreign_key, columns: [id], to: \"$to\", to_columns: [id]}]}]", { 'models/b.sql' => 'select 1 as id' });
+}
+
+sub microbatch
+{
+    my %config = (event_time => 'id', begin => '"2020-01-01"', batch_size => 'day', split /: |, /, $_[0] // '');
+    return "models: [{name: a, config: {materialized: incremental, incremental_strategy: microbatch, " . join(', ', map { "$_: $config{$_}" } sort keys %config) . '}}]';
+}
+
+sub unit_test
+{
+    my ($more, $expect) = @_;
+    return "unit_tests: [{name: u, " . ($more ? "$more, " : '') . ($more && $more =~ /model:/ ? '' : 'model: a, ') . ($more && $more =~ /given:/ ? '' : 'given: [], ') . 'expect: {' . ($expect // 'rows: [{id: 1}]') . '}}]';
+}
+
+sub metric
+{
+    my ($type, $params) = @_;
+    return "metrics: [{name: m, label: l, type: $type, type_params: {$params}}]";
+}
+
 # What is wrong, and the files of a project that has it.
 my @wrong = (
     [ 'a source'              => 'sources: [{name: r, colour: red, tables: [{name: t}]}]' ],
@@ -131,6 +170,70 @@ my @wrong = (
             'agg: total', 'kind: prime', 'dimension: clock', 'grain: fortnight', 'window: total' ),
     [ 'a type of a metric'      => 'metrics: [{name: m, label: l, type: complicated, type_params: {}}]' ],
     [ 'a granularity'           => 'models: [{name: a, columns: [{name: id, granularity: eon}]}]' ],
+    [ 'a contract without columns'    => "models: [{name: a, config: {$enforced}}]" ],
+    [ 'and disabled'                  => "models: [{name: a, config: {$enforced, enabled: false}}]" ],
+    [ 'of a version'                  => versioned('{v: 1, columns: [{include: all, exclude: [id]}]}', "config: {$enforced}, $column") ],
+    [ 'two primary keys of a model'   => "models: [{name: a, $keyed, $key}]" ],
+    [ 'of columns'                    => 'models: [{name: a, columns: [{name: id, constraints: [{type: primary_key}]}, {name: b, constraints: [{type: primary_key}]}]}]' ],
+    [ 'of a version'                  => versioned("{v: 1, $key}", $keyed) ],
+    ( map { [ "a foreign key to $_" => to_a_key($_) ] } q{ref('zz')}, q{source('r', 't')}, 'b', q{ref('b'}, q{ref(var('x', 'b'))} ),
+    [ 'a contract that a YAML file mends'      => "models: [{name: a, config: {on_schema_change: fail}, $column}]",
+        { 'models/a.sql' => "{{ config(materialized='incremental', contract={'enforced': true}) }}select 1 as id" } ],
+    [ 'a contract that a text mends'           => "models: [{name: a, config: {materialized: incremental, $enforced}, $column}]",
+        { 'models/a.sql' => "{{ config(on_schema_change='fail') }}select 1 as id" } ],
+    [ 'a color that a YAML file mends'         => 'models: [{name: a, config: {docs: {node_color: red}}}]', { 'dbt_project.yml' => "${yml}models: {+docs: {node_color: nocolor}}\n" } ],
+    [ 'access that a text mends'               => 'models: [{name: a, config: {access: secret}}]', { 'models/a.sql' => "{{ config(access='public') }}select 1" } ],
+    [ 'access that is mended for a project'    => { 'models/a.sql' => "{{ config(access='public') }}select 1", 'dbt_project.yml' => "${yml}models: {+access: secret}\n" } ],
+    [ 'access of a seed'                       => 'seeds: [{name: s, access: secret}]', { 'seeds/s.csv' => "x\n1\n" } ],
+    [ 'access that a version mends'            => versioned('{v: 1, access: public}', 'access: secret') ],
+    [ 'which of those disabled'                => 'models: [{name: a, config: {enabled: true}}]', { %$off, 'dbt_project.yml' => "${yml}models: {+enabled: false}\n", map { ($_ => 'select 1') } keys %$off } ],
+    [ 'which of versions'                      => 'models: [{name: b, config: {enabled: true}, versions: [{v: 1, defined_in: a}]}]', $off ],
+    ( map { [ "microbatch: $_" => microbatch($_) ] } 'event_time: null', 'event_time: 3', 'begin: null', 'begin: 3', 'begin: yesterday', 'begin: "2020-13-01"', 'begin: "2020-1-1"',
+            'batch_size: null', 'batch_size: Day', 'lookback: x', 'lookback: 1.5', 'concurrent_batches: 1' ),
+    [ 'an event time of what it reads'  => microbatch() =~ s/models: \[/models: [{name: b, config: {event_time: 3}}, /r, { 'models/a.sql' => "select * from {{ ref('b') }}", 'models/b.sql' => 'select 1' } ],
+    ( map { [ "versions: $_" => versioned($_) ] } '{v: 1}, {v: "1"}', map { "{v: 1, columns: [$_]}" } '{include: all}, {include: "*"}', '{include: some}', '{include: [id], exclude: [b]}', '{exclude: [id]}', '{include: all, colour: red}' ),
+    [ 'no version is the latest'        => 'models: [{name: a, latest_version: 2}]' ],
+    [ 'a day of a version'              => versioned('{v: 1, deprecation_date: x}') ],
+    [ 'a day'                           => 'models: [{name: a, deprecation_date: "2030-13-01"}]' ],
+    [ 'a spine without its column'      => 'models: [{name: a, time_spine: {standard_granularity_column: d}, columns: [{name: e}]}]' ],
+    [ 'a spine without a grain'         => 'models: [{name: a, time_spine: {standard_granularity_column: d}, columns: [{name: d}]}]' ],
+    [ 'a spine of another column'       => 'models: [{name: a, time_spine: {standard_granularity_column: d, custom_granularities: [{name: f}]}, columns: [{name: d, granularity: day}]}]' ],
+    [ 'a spine of a version'            => versioned('{v: 1, columns: [{include: []}]}', 'latest_version: 1, time_spine: {standard_granularity_column: d}, columns: [{name: d, granularity: day}]') ],
+    [ 'is_incremental in a unit test'   => unit_test(), $incremental ],
+    [ 'which is no boolean'             => unit_test('overrides: {macros: {is_incremental: 1}}'), $incremental ],
+    [ 'without what is there'           => unit_test('overrides: {macros: {is_incremental: true}}'), $incremental ],
+    [ 'a unit test of no version'       => unit_test('versions: {exclude: [1]}') ],
+    [ 'of no such version'              => unit_test('versions: {include: ["1"]}'), $two ],
+    [ 'of none of them'                 => unit_test('versions: {}'), $two ],
+    [ 'of a snapshot beside it'         => unit_test('model: s') . "\nsnapshots: [{name: s, relation: ref('a'), config: {unique_key: id, strategy: check, check_cols: all}}]" ],
+    [ 'a fixture that is no CSV'        => unit_test(undef, 'format: csv, fixture: f'), { 'tests/fixtures/f.sql' => 'select 1' } ],
+    [ 'a relation of a snapshot'        => "snapshots: [{name: s, relation: \"ref(var('x', 'a'))\", config: {unique_key: id, strategy: check, check_cols: all}}]" ],
+    [ 'no measure'                      => metric('simple', '') ],
+    [ 'no denominator'                  => semantic() . "\n" . metric('ratio', 'numerator: m') =~ s/name: m/name: n/r ],
+    [ 'no conversion'                   => metric('conversion', '') ],
+    ( map { [ "a window: $_" => semantic() . "\n" . metric('cumulative', "measure: m, window: $_") ] } 'seven days', '7 days ago', '7.5 days', '"7  days"' ),
+    [ 'an export of nothing'            => semantic() . "\nsaved_queries: [{name: q, query_params: {metrics: []}, exports: [{name: x}]}]" ],
+    [ 'the model of a semantic model'   => 'semantic_models: [{name: s, model: a}]' ],
+    ( map { [ "a test: $_" => "models: [{name: a, columns: [{name: id, data_tests: [{unique: {$_}}]}]}]" ] } 'name: 3', 'description: 3', 'config: {severity: 3}' ),
+    ( map { [ "a name: $_" => { $_ => 'select 1' } ] } 'models/a b.sql', 'tests/a b.sql', 'analyses/a b.sql', 'seeds/a b.csv' ),
+    ( map { [ "selectors: $_" => { 'selectors.yml' => "selectors: [$_]" } ] } '{definition: a}', '{name: x}', '{name: x, default: true, definition: a}, {name: y, default: true, definition: a}',
+            '{name: x, default: "yes", definition: a}', '{name: x, colour: red, definition: a}', map { "{name: x, definition: $_}" } '[a]', '3', '{union: a}', '{union: [a], intersection: [b]}',
+            '{method: zz, value: a}', '{method: tag}', '{tag: a, path: b}', '{method: selector, value: y}', '{method: tag, value: a, parents_depth: x}', '{method: tag, value: a, childrens_parents: true, children: true}' ),
+    [ 'selectors that are none'  => { 'selectors.yml' => 'selectors:' } ],
+    ( map { [ "packages: $_" => { 'packages.yml' => $_ } ] } 'projects: []', 'zz: x', 'packages: x', map { "packages: [$_]" } '{package: ""}', '{package: a/b}', '{package: ab, version: 1.0.0}', '{zz: ab}' ),
+    [ 'packages at two places'   => { map { ("$_.yml" => 'packages: []') } qw(packages dependencies) } ],
+    ( map { [ "the project: $_" => { 'dbt_project.yml' => "$yml$_\n" } ] } 'require-dbt-version: ">=1.0"', 'require-dbt-version: ""', 'query-comment: {comment: x, append: y}', 'query-comment: {colour: x}',
+            'models: {+pre-hook: [1]}' ),
+    [ 'a project named as what templates have' => { 'dbt_project.yml' => "name: target\nprofile: p\n" } ],
+    ( map { [ "a section: $_" => "$_:" ] } qw(models seeds sources exposures metrics unit_tests groups) ),
+    [ 'a key that is no text'    => 'models: [{name: a, 3: 4}]' ],
+    ( map { [ "a source: $_" => "sources: [{name: r, tables: [{name: t, $_}]}]" ] } 'loaded_at_field: null, loaded_at_query: y', 'loaded_at_field: x, config: {loaded_at_query: y}', 'config: {freshness: [1]}' ),
+    [ 'meta of a source'         => 'sources: [{name: r, config: {meta: [1]}, tables: [{name: t}]}]' ],
+    ( map { [ "an override: $_" => "sources: [{name: r, overrides: $_}]" ] } '3', 'q, colour: red', 'q, tables: [{name: t, colour: red}]' ),
+    ( map { [ "a config: $_" => { 'models/a.sql' => "{{ config($_) }}select 1" } ] } 'pre_hook=3', q(pre_hook={'zz': 'x'}), q(pre_hook=[['x']]), 'static_analysis=3' ),
+    ( map { [ "columns of a snapshot: $_" => "snapshots: [{name: s, relation: ref('a'), config: {unique_key: id, strategy: check, check_cols: all, snapshot_meta_column_names: $_}}]" ] } '[3]', '{dbt_valid_to: 3}' ),
+    [ 'arguments of a function'  => 'functions: [{name: f, arguments: [{name: x, data_type: int, default_value: 1}, {name: y, data_type: int}], returns: {data_type: int}}]', { 'functions/f.sql' => 'x' } ],
+    ( map { [ "a function: $_" => "functions: [{name: f, config: {$_}, arguments: [], returns: {data_type: int}}]", { 'functions/f.sql' => 'x' } ] } 'volatility: zz', 'type: zz' ),
     [ 'a dispatch to nothing' => { 'macros/m.sql' => "{% macro m() %}{{ adapter.dispatch('n', 'p')() }}{% endmacro %}" } ],
     [ 'hooks of two names'    => { 'models/a.sql' => "{{ config(pre_hook='a', **{'pre-hook': 'b'}) }}select 1" } ],
 );
@@ -141,6 +244,28 @@ my @fine = (
     [ 'words in capitals' => semantic('agg: COUNT_DISTINCT'), { 'models/z.yml' => semantic('kind: UNIQUE, dimension: Time') =~ s/name: s/name: z/r =~ s/name: m,/name: o,/r,
             'models/days.sql' => 'select now() as d', 'models/days.yml' => 'models: [{name: days, time_spine: {standard_granularity_column: d}, columns: [{name: d, granularity: Day}]}]' } ],
     [ 'a snapshot that is not enabled' => { 'snapshots/s.yml' => "snapshots: [{name: s, relation: ref('a'), config: {enabled: false, materialized: table}}]" } ],
+    [ 'a contract without a YAML file' => { 'dbt_project.yml' => "${yml}models: {+$enforced}\n" } ],
+    [ 'a contract'                     => "models: [{name: a, config: {$enforced}, $keyed}]" ],
+    [ 'a foreign key'                  => to_a_key(q{ref('p', 'b')}) ],
+    [ 'several that are disabled'      => 'models: [{name: a, description: x}]', { %$off, 'models/y.yml' => 'models: [{name: a, description: y}]' } ],
+    ( map { [ "microbatch: $_" => microbatch($_) ] } 'begin: 2020-01-01', 'begin: "2020-01-01T10:00:00.5+02:00"', 'lookback: null', 'concurrent_batches: true' ),
+    [ 'batches of one\'s own'          => microbatch('begin: null'), { 'macros/m.sql' => '{% macro get_incremental_microbatch_sql(a) %}{% endmacro %}' } ],
+    [ 'the group of an exposure'       => 'exposures: [{name: e, type: dashboard, owner: {name: o}, config: {group: g}}]' ],
+    [ 'the latest version is 0'        => versioned('{v: 1}', 'latest_version: 0') ],
+    [ 'versions of numbers and words'  => versioned('{v: 1}, {v: b}') ],
+    [ 'versions twice'                 => versioned('{v: 1}'), { 'models/y.yml' => 'models: [{name: a, versions: [{v: 1}]}]' } ],
+    [ 'a unit test of a version'       => unit_test('model: a 1'), $two ],
+    [ 'is_incremental of a unit test'  => unit_test('overrides: {macros: {is_incremental: true}}, given: [{input: this, rows: []}]'), $incremental ],
+    [ 'tests of a source'              => 'sources: [{name: r, tables: [{name: t, columns: [{name: id, tests: [unique], data_tests: []}]}]}]' ],
+    [ 'a name with spaces'             => { 'models/a b.sql' => 'select 1', 'dbt_project.yml' => "${yml}flags: {require_resource_names_without_spaces: false}\n" } ],
+    [ 'selectors'                      => { 'selectors.yml' => 'selectors: [{name: y, default: true, description: x, definition: a+}, {name: x, definition: {union: [{method: selector, value: y}, {tag: b}, {exclude: [c]}]}}]' } ],
+    [ 'selectors that are rendered'    => { 'selectors.yml' => 'selectors: [{name: y, default: "{{ target.name == \'dev\' | as_bool }}", definition: a}]' } ],
+    [ 'a name of another language'     => { 'dbt_project.yml' => "name: \x{e9}lan\nprofile: p\n" } ],
+    [ 'the project: models'            => { 'dbt_project.yml' => "${yml}models:\nrequire-dbt-version: [\">=1.0.0\", \"<2.0.0\"]\n" } ],
+    [ 'a source without tables'        => 'sources: [{name: r, loaded_at_field: x, loaded_at_query: y}]' ],
+    [ 'a source of an empty field'     => 'sources: [{name: r, config: {loaded_at_field: ""}, tables: [{name: t}]}]' ],
+    [ 'what is around docs blocks'     => { 'models/d.md' => "{{ nope( }} {# {% docs z %} #}\n{% docs d %}x{% enddocs %} }}" } ],
+    ( map { [ "a section of tests: $_" => "data_tests: $_" ] } '{name: g}', '[{description: g}]', '[{name: g, description: 3}]' ),
     [ 'when a model is built: never' => 'models: [{name: a, config: {freshness: {x: 1}}}]' ],
     [ 'when a model is built' => 'models: [{name: a, config: {freshness: {build_after: {count: 1, period: day, updates_on: all}}}}]' ],
 );
@@ -184,7 +309,8 @@ my @twice = (
 sub files_of
 {
     my (@given) = @_;
-    return { 'dbt_project.yml' => $yml, 'models/a.sql' => 'select 1 as id', map { ref ? %$_ : ('models/x.yml' => $_) } @given };
+    my %files = ('dbt_project.yml' => $yml, 'models/a.sql' => 'select 1 as id', map { ref ? %$_ : ('models/x.yml' => $_) } @given);
+    return { map { ($_ => $files{$_}) } grep { defined $files{$_} } keys %files };
 }
 
 SKIP:
@@ -237,6 +363,27 @@ SKIP:
         like($ours, qr/ERROR:.*$case->[0]/s, 'twice of a name: both are said');
     }
 }
+
+# A snapshot that stands in YAML takes nothing from what stands behind it.
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ 'dbt_project.yml' => "name: behind\n", 'models/a.sql' => 'select 1',
+        'models/x.yml' => "snapshots: [{name: s, relation: ref('a'), config: {unique_key: id, strategy: check, check_cols: all}}]\nsources: [{name: r, tables: [{name: t}]}]\n" . unit_test() }) . '$zz$)');
+is($node->sql(q{SELECT string_agg(unique_id, ' ' ORDER BY unique_id) FROM dpipe.node WHERE project = 'behind'}),
+    'model.behind.a snapshot.behind.s source.behind.r.t unit_test.behind.a.u', 'what stands behind a snapshot');
+
+# A manifest has all that are disabled, also of one name, with what YAML says of them.
+my $listed = q{SELECT string_agg(n ->> 'original_file_path' || coalesce(' ' || (n ->> 'patch_path'), ''), ', ' ORDER BY n ->> 'original_file_path')
+    FROM jsonb_array_elements(dpipe_manifest('{"project": "several"}') -> 'disabled' -> 'model.several.a') n};
+my %several = ('dbt_project.yml' => "name: several\n", 'models/x.yml' => 'models: [{name: a, description: x}]', %$off);
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode(\%several) . '$zz$)');
+is($node->sql($listed), 'models/a.sql several://models/x.yml, models/sub/a.sql several://models/x.yml, models/sup/a.sql several://models/x.yml', 'all that are disabled');
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ %several, 'models/a.sql' => 'select 1' }) . '$zz$)');
+is($node->sql($listed), 'models/sub/a.sql, models/sup/a.sql', 'and those beside one that is not');
+
+# Foreign keys are references.
+$node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ 'dbt_project.yml' => "name: keys\n", 'models/a.sql' => 'select 1', 'models/b.sql' => 'select {% if execute %}{{ model.constraints[0].to }}{% endif %}',
+        'models/x.yml' => "models: [{name: b, constraints: [{type: foreign_key, columns: [x], to: ref('a'), to_columns: [y]}]}]" }) . '$zz$)');
+is($node->sql(q{SELECT definition -> 'depends_on' ->> 'nodes' FROM dpipe.node WHERE unique_id = 'model.keys.b'}), '["model.keys.a"]', 'a model depends on what its foreign keys refer to');
+like($node->sql(q{SELECT dpipe_compile('b', options => '{"project": "keys"}')}), qr/^select "postgres"\."public"\."a"$/, 'which has its name when it is compiled');
 
 # A fixture without a name has no rows; rows that are no text are refused.
 my @nameless = we_say(map { { 'dbt_project.yml' => "name: p\n", 'models/a.sql' => 'select 1', 'models/u.yml' => "unit_tests: [{name: u, model: a, given: [], expect: {format: $_->[0], fixture: ''$_->[1]}}]" } }
