@@ -533,6 +533,18 @@ column_name_of(const PdDoc *column, const PdDoc *quote_columns)
 	return name;
 }
 
+/* Of a source its tables' word goes before its own. */
+static const PdDoc *
+quotes_columns(const PdDoc *target, const PdDoc *table)
+{
+	const PdDoc *quote;
+
+	if (table == NULL)
+		return pd_get(target, "quote_columns");
+	quote = pd_get(pd_get(table, "quoting"), "column");
+	return pd_is_null(quote) ? pd_get(pd_get(target, "quoting"), "column") : quote;
+}
+
 /* "table" of a source, or NULL; "column", or NULL for a test of the whole. */
 void
 pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *target, PdDoc *table, PdDoc *entry,
@@ -546,7 +558,7 @@ pj_add_test(PjLoad *load, PjFile *file, const char *key, PdDoc *target, PdDoc *t
 	read_entry(&t, entry);
 	if (column != NULL)
 	{
-		column_name = column_name_of(column, pd_get(table ? table : target, "quote_columns"));
+		column_name = column_name_of(column, quotes_columns(target, table));
 		pj_add_texts(&tags, pd_get(column, "tags"));
 		pj_add_texts(&tags, pd_get(pd_get(column, "config"), "tags"));
 		pd_put(t.args, "column_name", pd_string(column_name));

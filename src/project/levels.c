@@ -468,7 +468,13 @@ settle_fields(PdDoc *config, const PdDoc *defaults, const char *key)
 	if (!pd_is(given, PD_DICT) || !pd_is(whole, PD_DICT))
 		return;
 	whole = pd_copy_top(whole);
-	pd_update(whole, given);
+	for (int i = 0; i < whole->n; i++)
+	{
+		PdDoc	   *value = pd_get(given, pd_text(whole->u.entries[i].key));
+
+		if (value != NULL)
+			whole->u.entries[i].value = value;
+	}
 	pd_put(config, key, whole);
 }
 

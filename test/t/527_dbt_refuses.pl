@@ -240,6 +240,7 @@ my @wrong = (
 
 # What looks wrong and is not.
 my @fine = (
+    [ 'keys of a contract that dbt does not know' => 'models: [{name: a, config: {contract: {enforce: true}, docs: {colour: red}}}]', { 'dbt_project.yml' => "${yml}models: {+docs: {size: 1}}\n", 'models/b.sql' => "{{ config(contract={'enforce': true}) }}select 1" } ],
     ( map { [ "a color: $_" => "models: [{name: a, config: {docs: {node_color: '$_'}}}]" ] } '', 'Red', '#aBc', '#aabbcc' ),
     [ 'words in capitals' => semantic('agg: COUNT_DISTINCT'), { 'models/z.yml' => semantic('kind: UNIQUE, dimension: Time') =~ s/name: s/name: z/r =~ s/name: m,/name: o,/r,
             'models/days.sql' => 'select now() as d', 'models/days.yml' => 'models: [{name: days, time_spine: {standard_granularity_column: d}, columns: [{name: d, granularity: Day}]}]' } ],
