@@ -1,3 +1,4 @@
-{% macro postgres__get_columns_in_relation(relation) %}
-    {{ return((dbt.postgres__get_columns_in_relation(relation) | list)[:1]) }}
+{% macro get_columns_in_relation(relation) %}
+    {%- if relation.identifier == 'nowhere' -%}{{ return(['one', 'two']) }}{%- endif -%}
+    {{ return(adapter.dispatch('get_columns_in_relation', 'dbt')(relation)) }}
 {% endmacro %}
