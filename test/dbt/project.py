@@ -44,7 +44,7 @@ from dbt.config.runtime import load_profile
 answer = {"version": __version__}
 try:
     answer["vars"] = yaml.safe_load(request["vars"]) or {}
-    profile = load_profile(request["project"], answer["vars"], None, request["target"])
+    profile = load_profile(request["project"], answer["vars"], request["name"], request["target"])
     answer.update(name=profile.profile_name, target=profile.target_name, threads=profile.threads, type=profile.credentials.type)
     answer.update({k: getattr(profile.credentials, k, None) for k in ("host", "port", "user", "password", "database", "schema")})
 except Exception as e:
@@ -144,6 +144,8 @@ class Project:
             give_up("%s has no dbt_project.yml." % self.path)
         self.python = find_python(args.dbt)
         self.folder = None if args.make_profile else self.profiles_dir(args.profiles_dir)
+        # A package may name no profile.
+        self.name = "default" if self.folder is None and not self.key("profile") else None
         if self.folder is None:
             if not args.psql:
                 give_up("no profiles.yml has the profile \"%s\" of this project: give --profiles-dir, or PSQL_ARGS to make one."
@@ -157,6 +159,7 @@ class Project:
         self.check_database()
         self.common = ["--profiles-dir", self.folder, "--log-path", os.path.join(work, "logs"), "--vars", self.vars]
         self.common += ["--target", self.target] if self.target else []
+        self.common += ["--profile", self.name] if self.name else []
 
     def key(self, key):
         with open(os.path.join(self.path, "dbt_project.yml")) as f:
@@ -183,7 +186,7 @@ class Project:
                 "dbname": database, "schema": schema, "threads": 4}}}}, f)
 
     def load_profile(self):
-        request = {"folder": self.folder, "project": self.path, "vars": self.vars, "target": self.target}
+        request = {"folder": self.folder, "project": self.path, "vars": self.vars, "target": self.target, "name": self.name}
         run = subprocess.run([self.python, "-W", "ignore", "-c", PROFILE_SCRIPT], input=json.dumps(request), text=True,
                              capture_output=True, env=dbt_environment())
         said = [line for line in run.stdout.split("\n") if line.startswith("PROFILE ")]
