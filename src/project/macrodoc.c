@@ -203,7 +203,7 @@ builtin_template(const char *id, int *index)
 static void
 add_visible(PjScope *scope, PjVisible *visible, const char *id)
 {
-	const char *package = pstrdup(id + strlen("macro."));
+	char	   *package = pstrdup(id + strlen("macro."));
 	char	   *dot = strchr(package, '.');
 	Calls		calls = {scope, package, NULL, pd_list()};
 	PjMacro    *macro;
