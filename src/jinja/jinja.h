@@ -395,6 +395,8 @@ extern JinjaValue *jinja_attribute(JinjaEnv *env, JinjaValue *v,
 								   const char *name);
 extern void *jinja_object_get(const JinjaValue *v, const JinjaObjectOps *ops);	/* NULL if another kind */
 extern JinjaValue *jinja_as_json(JinjaEnv *env, JinjaValue *v);	/* what JSON has for an object, else itself */
+/* Does datetime.fromisoformat() read it? */
+extern bool jinja_is_iso_datetime(const char *text);
 
 /* A new list of what iterating over "v" gives; an error if it cannot be. */
 extern JinjaValue *jinja_to_list(JinjaEnv *env, JinjaValue *v);

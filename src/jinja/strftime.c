@@ -521,20 +521,25 @@ read_clock(const char **p, int64 *us)
 	return parts[0] < 24 && parts[1] < 60 && parts[2] < 60;
 }
 
-/* NULL: not a time in ISO format. */
-JnStamp *
-jn_parse_iso(JinjaEnv *env, const char *text, bool with_date, bool with_time)
+/* What follows a time: "Z", or hours before or behind UTC; else there is none. */
+typedef struct IsoZone
 {
-	JnStamp    *s = jn_alloc(env, sizeof(JnStamp));
+	bool		given;
+	int64		seconds;
+} IsoZone;
+
+static bool
+read_iso(const char *text, bool with_date, bool with_time, JnStamp *s, IsoZone *zone)
+{
 	const char *p = text;
-	int64		offset;
 	bool		negative;
 
 	s->days = 1;
 	s->us = 0;
 	s->tz = NULL;
+	zone->given = false;
 	if (with_date && !read_iso_date(&p, &s->days))
-		return NULL;
+		return false;
 	if (with_time && (!with_date || *p != '\0'))
 	{
 		/* Any one character stands between date and time. */
@@ -543,19 +548,42 @@ jn_parse_iso(JinjaEnv *env, const char *text, bool with_date, bool with_time)
 		else
 			(void) skip_char(&p, 'T');
 		if (!read_clock(&p, &s->us))
-			return NULL;
-		if (skip_char(&p, 'Z'))
-			s->tz = jn_zone_fixed(env, 0);
-		else if (*p == '+' || *p == '-')
+			return false;
+		zone->seconds = 0;
+		zone->given = skip_char(&p, 'Z');
+		if (!zone->given && (*p == '+' || *p == '-'))
 		{
+			zone->given = true;
 			negative = *p++ == '-';
-			if (!read_clock(&p, &offset))
-				return NULL;
-			offset /= 1000000;
-			s->tz = jn_zone_fixed(env, negative ? -offset : offset);
+			if (!read_clock(&p, &zone->seconds))
+				return false;
+			zone->seconds /= negative ? -1000000 : 1000000;
 		}
 	}
-	return *p == '\0' ? s : NULL;
+	return *p == '\0';
+}
+
+/* NULL: not a time in ISO format. */
+JnStamp *
+jn_parse_iso(JinjaEnv *env, const char *text, bool with_date, bool with_time)
+{
+	JnStamp    *s = jn_alloc(env, sizeof(JnStamp));
+	IsoZone		zone;
+
+	if (!read_iso(text, with_date, with_time, s, &zone))
+		return NULL;
+	if (zone.given)
+		s->tz = jn_zone_fixed(env, zone.seconds);
+	return s;
+}
+
+bool
+jinja_is_iso_datetime(const char *text)
+{
+	JnStamp		stamp;
+	IsoZone		zone;
+
+	return read_iso(text, true, true, &stamp, &zone);
 }
 
 /* ---------- strptime ---------- */

@@ -270,6 +270,7 @@ extern void pj_warn_strays(const PjLoad *load);
 extern PjMacro *pj_find_macro(const PjLoad *load, const char *project, const char *name);
 extern PjMacro *pj_macro_of_id(const PjLoad *load, const char *id);	/* NULL: none of a project */
 extern PjMacro *pj_any_macro(const PjLoad *load, const PjProject *project, const char *name);
+extern PjMacro *pj_dispatched_macro(const PjLoad *load, const char *name);
 extern void pj_check_dispatches(PjLoad *load);
 extern const char *pj_macro_dependency(PjLoad *load, const PjProject *project, const char *name);
 extern PjMacro *pj_resolve_macro(const PjLoad *load, const PjProject *project, const char *name);
@@ -327,7 +328,6 @@ extern PdDoc *pj_version_columns(const PdDoc *entry, const PdDoc *version);
 extern void pj_check_model_entry(const PjFile *file, const PdDoc *entry);	/* raises */
 
 /* microbatch.c */
-extern bool pj_is_iso_time(const char *text);
 extern void pj_check_microbatch(const PjLoad *load);	/* raises */
 
 /* enforce.c: raise if they are wrong; note what foreign keys refer to */

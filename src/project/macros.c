@@ -13,6 +13,7 @@
 #include "project/host.h"
 #include "project/loading.h"
 #include "project/macros.h"
+#include "project/scope.h"
 
 JinjaTemplate *
 pj_template(PjLoad *load, PjFile *file)
@@ -63,6 +64,29 @@ pj_any_macro(const PjLoad *load, const PjProject *project, const char *name)
 	for (int i = list_length(load->projects); i > 0 && macro == NULL; i--)
 		macro = pj_find_macro(load, ((PjProject *) list_nth(load->projects, i - 1))->name, name);
 	return macro;
+}
+
+/* What one of dbt's own macros dispatches to in the project; NULL: to dbt's. */
+PjMacro *
+pj_dispatched_macro(const PjLoad *load, const char *name)
+{
+	static const char *const prefixes[] = {"postgres", "default"};
+	ListCell   *lc;
+
+	foreach(lc, pj_dispatch_order(load, "dbt"))
+	{
+		for (int i = 0; i < lengthof(prefixes); i++)
+		{
+			PjMacro    *macro = pj_find_macro(load, lfirst(lc),
+											  psprintf("%s__%s", prefixes[i], name));
+
+			if (macro != NULL)
+				return macro;
+		}
+		if (strcmp(lfirst(lc), "dbt") == 0)
+			break;
+	}
+	return NULL;
 }
 
 /* ---------- macros ---------- */
@@ -153,21 +177,30 @@ is_tag(const char *p, const char *name)
 	return strncmp(p, name, len) == 0 && !isalnum((unsigned char) p[len]) && p[len] != '_';
 }
 
-/* Behind what begins here and is no block: a comment, or what is raw. */
+/*
+ * Behind what begins here and is no block: a comment, or what is raw. "open" is
+ * set when one is never closed: the same then holds for all that come, and a
+ * file of nothing else is not searched again and again.
+ */
 static const char *
-behind_text(const char *p)
+behind_text(const char *p, bool *open)
 {
 	const char *end = NULL;
 
+	if (*open)
+		return p + 1;
 	if (strncmp(p, "{#", 2) == 0)
-		end = strstr(p + 2, "#}");
-	else if (is_tag(p, "raw"))
 	{
-		for (end = p + 2; *end && !is_tag(end, "endraw"); end++)
-			;
-		return *end ? end : p + 1;
+		end = strstr(p + 2, "#}");
+		*open = end == NULL;
+		return end != NULL ? end + 2 : p + 1;
 	}
-	return end != NULL ? end + 2 : p + 1;
+	if (!is_tag(p, "raw"))
+		return p + 1;
+	for (end = p + 2; *end && !is_tag(end, "endraw"); end++)
+		;
+	*open = *end == '\0';
+	return *end ? end : p + 1;
 }
 
 /* A file's docs blocks, each at its line: what is around them may be anything. */
@@ -176,11 +209,13 @@ docs_alone(const char *text)
 {
 	char	   *result = pstrdup(text);
 	const char *p = text;
+	bool		open[2] = {false, false};	/* comments, what is raw */
 
 	while (*p)
 	{
 		const char *start = p;
 
+		CHECK_FOR_INTERRUPTS();
 		if (is_tag(p, "docs"))
 		{
 			while (*p && !is_tag(p, "enddocs"))
@@ -189,7 +224,7 @@ docs_alone(const char *text)
 				p = strstr(p, "%}") + 2;
 			continue;
 		}
-		for (p = behind_text(p); start < p; start++)
+		for (p = behind_text(p, &open[p[1] == '#' ? 0 : 1]); start < p; start++)
 			if (result[start - text] != '\n')
 				result[start - text] = ' ';
 	}

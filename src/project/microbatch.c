@@ -1,122 +1,10 @@
 /*
  * microbatch.c
- *		What dbt demands of models that are made batch by batch, and of times
- *		in YAML.
+ *		What dbt demands of models that are made batch by batch.
  */
 #include "base/compat.h"
 
 #include "project/loading.h"
-
-/* ---------- times ---------- */
-
-static bool
-read_digits(const char **p, int n, int *value)
-{
-	*value = 0;
-	for (int i = 0; i < n; i++, (*p)++)
-	{
-		if (!isdigit((unsigned char) **p))
-			return false;
-		*value = *value * 10 + (**p - '0');
-	}
-	return true;
-}
-
-static bool
-skip(const char **p, char c)
-{
-	if (**p != c)
-		return false;
-	(*p)++;
-	return true;
-}
-
-static int
-days_in_month(int year, int month)
-{
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-	return month == 2 && leap ? 29 : days[month - 1];
-}
-
-/* 2020-01-31, 20200131, 2020-W05, 2020-W05-5, 2020W055 */
-static bool
-read_date(const char **p)
-{
-	int			year;
-	int			month;
-	int			day;
-	bool		dashes;
-
-	if (!read_digits(p, 4, &year) || year == 0)
-		return false;
-	dashes = skip(p, '-');
-	if (skip(p, 'W'))
-	{
-		if (!read_digits(p, 2, &month) || month < 1 || month > 53)
-			return false;
-		if (dashes ? !skip(p, '-') : !isdigit((unsigned char) **p))
-			return true;
-		return read_digits(p, 1, &day) && day >= 1 && day <= 7;
-	}
-	return read_digits(p, 2, &month) && month >= 1 && month <= 12 &&
-		(!dashes || skip(p, '-')) &&
-		read_digits(p, 2, &day) && day >= 1 && day <= days_in_month(year, month);
-}
-
-/* 10, 10:00, 1000, 10:00:00.5: hours below "hours" */
-static bool
-read_clock(const char **p, int hours)
-{
-	int			value;
-	bool		colons;
-
-	if (!read_digits(p, 2, &value) || value >= hours)
-		return false;
-	colons = **p == ':';
-	for (int i = 0; i < 2; i++)
-	{
-		if (colons ? !skip(p, ':') : !isdigit((unsigned char) **p))
-			return true;
-		if (!read_digits(p, 2, &value) || value > 59)
-			return false;
-	}
-	if (**p != '.' && **p != ',')
-		return true;
-	(*p)++;
-	if (!isdigit((unsigned char) **p))
-		return false;
-	*p += strspn(*p, "0123456789");
-	return true;
-}
-
-bool
-pj_is_iso_time(const char *text)
-{
-	const char *p = text;
-
-	if (!read_date(&p))
-		return false;
-	if (*p == '\0')
-		return true;
-	/* Any one character stands between date and time. */
-	for (p++; (*p & 0xc0) == 0x80; p++)
-		;
-	if (!read_clock(&p, 24))
-		return false;
-	if (skip(&p, 'Z'))
-		return *p == '\0';
-	if (*p == '+' || *p == '-')
-	{
-		p++;
-		if (!read_clock(&p, 24))
-			return false;
-	}
-	return *p == '\0';
-}
-
-/* ---------- models ---------- */
 
 static bool
 is_microbatch(const PjNode *node)
@@ -156,7 +44,7 @@ check_times(const PjNode *node)
 		pj_raise(node->file, begin,
 				 "Microbatch model '%s' must provide a 'begin' config of type datetime, but got: %s.",
 				 node->name, pd_kind_name(begin));
-	if (!pj_is_iso_time(begin->u.text))
+	if (!jinja_is_iso_datetime(begin->u.text))
 		pj_raise(node->file, begin,
 				 "Microbatch model '%s' must provide a 'begin' config of valid datetime (ISO format), but got: %s.",
 				 node->name, begin->u.text);

@@ -83,20 +83,11 @@ node_summary(const PjNode *node)
 static PjMacro *
 naming_macro(const PjLoad *load, const PjNode *node, const char *name)
 {
-	static const char *const prefixes[] = {"postgres", "default"};
 	PjMacro    *macro = pj_find_macro(load, node->project->name, name);
-	ListCell   *lc;
 
 	if (macro == NULL)
 		macro = pj_find_macro(load, load->root->name, name);
-	foreach(lc, pj_dispatch_order(load, "dbt"))
-	{
-		for (int i = 0; i < lengthof(prefixes) && macro == NULL; i++)
-			macro = pj_find_macro(load, lfirst(lc), psprintf("%s__%s", prefixes[i], name));
-		if (strcmp(lfirst(lc), "dbt") == 0)
-			break;
-	}
-	return macro;
+	return macro != NULL ? macro : pj_dispatched_macro(load, name);
 }
 
 static char *

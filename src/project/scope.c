@@ -462,17 +462,9 @@ find_macro(DpipeHost *host, const char *package, const char *name)
 static bool
 overrides(DpipeHost *host, const char *name)
 {
-	static const char *const prefixes[] = {"postgres", "default"};
 	const PjLoad *load = ((PjScope *) host->arg)->load;
-	ListCell   *lc;
 
-	if (pj_any_macro(load, load->root, name) != NULL)
-		return true;
-	foreach(lc, pj_dispatch_order(load, "dbt"))
-		for (int i = 0; i < lengthof(prefixes); i++)
-			if (pj_find_macro(load, lfirst(lc), psprintf("%s__%s", prefixes[i], name)) != NULL)
-				return true;
-	return false;
+	return pj_any_macro(load, load->root, name) != NULL || pj_dispatched_macro(load, name) != NULL;
 }
 
 /* ---------- names ---------- */

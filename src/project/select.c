@@ -397,6 +397,7 @@ dpipe_check_selectors(const PdDoc *file)
 		PdDoc	   *selector = list->u.items[i];
 		PdDoc	   *deflt = pd_get(selector, "default");
 
+		CHECK_FOR_INTERRUPTS();
 		if (pd_get_text(selector, "name") == NULL)
 			raise_definition(selector, "a selector must have a name");
 		for (int k = 0; k < selector->n; k++)

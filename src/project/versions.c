@@ -5,6 +5,8 @@
  */
 #include "base/compat.h"
 
+#include "miscadmin.h"
+
 #include "project/loading.h"
 
 static PdDoc *
@@ -150,7 +152,7 @@ check_date(const PjFile *file, const PdDoc *entry)
 {
 	const PdDoc *date = pd_get(entry, "deprecation_date");
 
-	if (pd_text(date) != NULL && !pj_is_iso_time(pd_text(date)))
+	if (pd_text(date) != NULL && !jinja_is_iso_datetime(pd_text(date)))
 		pj_raise(file, date, "Field \"deprecation_date\" has invalid value '%s': it must be a date, as in 2030-12-31",
 				 pd_text(date));
 }
@@ -165,6 +167,7 @@ check_versions(const PjFile *file, const PdDoc *entry)
 	{
 		const char *v = pd_scalar_text(pd_get(versions->u.items[i], "v"));
 
+		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < i; k++)
 			if (strcmp(pd_scalar_text(pd_get(versions->u.items[k], "v")), v) == 0)
 				pj_raise(file, versions->u.items[i],

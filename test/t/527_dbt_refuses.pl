@@ -372,6 +372,13 @@ SKIP:
     }
 }
 
+# Comments and raw texts that never end are looked through once.
+foreach my $open ('{# ', '{% raw %} ')
+{
+    my ($ours) = we_say({ 'dbt_project.yml' => "name: p\n", 'models/a.sql' => 'select 1', 'models/d.md' => '{% docs d %}x{% enddocs %}' . $open x 200_000 });
+    is($ours, undef, "200,000 of $open in a file of docs");
+}
+
 # A snapshot that stands in YAML takes nothing from what stands behind it.
 $node->sql('SELECT count(*) FROM dpipe_load_files($zz$' . $json->encode({ 'dbt_project.yml' => "name: behind\n", 'models/a.sql' => 'select 1',
         'models/x.yml' => "snapshots: [{name: s, relation: ref('a'), config: {unique_key: id, strategy: check, check_cols: all}}]\nsources: [{name: r, tables: [{name: t}]}]\n" . unit_test() }) . '$zz$)');
